@@ -1,0 +1,3 @@
+//! The small program that runs on the phone.
+
+fn main() {}

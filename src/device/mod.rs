@@ -1,0 +1,88 @@
+//! What can time a model: this host, a phone, an external program, a simulated device.
+//!
+//! A [`Device`] loads a .tflite model afresh and runs it; everything about orders, rounds and medians lies above, so
+//! that every device is measured in the same way.
+
+use serde::{Deserialize, Serialize};
+
+use crate::network::Network;
+use crate::space::Architecture;
+
+/// A model to be timed.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// Shown to people: an architecture line, a reference name, or a file name.
+    pub name: String,
+    /// Present unless the model came from a foreign .tflite file.
+    pub architecture: Option<Architecture>,
+    /// The expansion of `architecture`.
+    pub network: Option<Network>,
+    /// The .tflite file.
+    pub bytes: Vec<u8>,
+}
+
+/// Which of a timing's two clocks stands for the latency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Clock {
+    /// Elapsed time: what a user waits.
+    Wall,
+    /// Processor time of the one thread that runs the model: the same on an idle machine, and steady on a busy one.
+    ThreadCpu,
+}
+
+/// All runs of one fresh load, in order.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Timing {
+    /// Elapsed milliseconds of every run.
+    pub wall_ms: Vec<f64>,
+    /// Thread processor milliseconds of every run; empty where the device cannot tell.
+    pub cpu_ms: Vec<f64>,
+}
+
+/// What a device is, as stored with every number it gave.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Description {
+    /// As given to `--device`: `host`, a serial number, …
+    pub id: String,
+    /// `host`, `host (tract fallback)`, `command`, `simulated`, `phone`.
+    pub kind: String,
+    /// Processor or phone model.
+    pub model: String,
+    /// Runtime and version that ran the models.
+    pub runtime: String,
+    /// Threads a model ran with.
+    pub threads: usize,
+    /// The clock whose median is the latency.
+    pub clock: Clock,
+}
+
+/// Times models. Implementations: host (LiteRT), external command, simulated; phones to come.
+pub trait Device: Send {
+    /// What this is.
+    fn description(&self) -> Description;
+
+    /// Loads `model` afresh, warms up, and times a fixed number of runs, all of which are returned.
+    ///
+    /// # Errors
+    /// Says which model failed on which device and why; the device stays usable.
+    fn time(&mut self, model: &Model) -> Result<Timing, DeviceError>;
+}
+
+/// Why a timing did not come.
+#[derive(Debug, thiserror::Error)]
+pub enum DeviceError {
+    /// The runtime's library cannot be used.
+    #[error("{0}")]
+    Library(String),
+    /// The model does not run there.
+    #[error("device {device}: model '{model}': {problem}")]
+    Model {
+        /// The device's id.
+        device: String,
+        /// The model's name.
+        model: String,
+        /// What the runtime said.
+        problem: String,
+    },
+}

@@ -1,0 +1,3 @@
+//! The `mnas` program: parses the command line, calls the library, prints the error.
+
+fn main() {}

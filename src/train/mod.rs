@@ -1,0 +1,45 @@
+//! Where accuracies come from: proxy training in torch, the user's own program, or a table.
+
+use crate::space::Architecture;
+
+/// One candidate whose accuracy is wanted.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// Number of the evaluation within its run.
+    pub id: u64,
+    /// The deployed network; a proxy may train it at another input size.
+    pub architecture: Architecture,
+    /// Seed of everything random in this evaluation.
+    pub seed: u64,
+}
+
+/// Obtains accuracies. Several requests may be answered at once from several threads.
+pub trait Accuracy: Send + Sync {
+    /// What this is, for provenance: one line.
+    fn describe(&self) -> String;
+
+    /// Requests worth answering at the same time on this machine.
+    fn workers(&self) -> usize;
+
+    /// The accuracy of a candidate, a fraction from 0 to 1. The same request gives the same answer.
+    ///
+    /// # Errors
+    /// [`AccuracyError`]; other requests are not touched by it.
+    fn evaluate(&self, request: &Request) -> Result<f64, AccuracyError>;
+}
+
+/// Why an accuracy did not come.
+#[derive(Debug, thiserror::Error)]
+pub enum AccuracyError {
+    /// This candidate could not be trained (it diverged, or the program said so); the search goes on without it.
+    #[error("candidate {id}: {problem}")]
+    Candidate {
+        /// The request's id.
+        id: u64,
+        /// What went wrong.
+        problem: String,
+    },
+    /// No candidate can be trained: data missing, program gone.
+    #[error("{0}")]
+    Fatal(String),
+}
