@@ -13,6 +13,7 @@ pub mod device;
 pub mod files;
 pub mod network;
 pub mod space;
+pub mod store;
 pub mod train;
 
 use rand::SeedableRng;

@@ -1,0 +1,37 @@
+# `make demo` and `make test` need a Rust toolchain, a C++ compiler, python3 with pip, and nothing else: they fetch the
+# rest (scripts/setup.py) into ~/.cache/mnas, once.
+
+CACHE := $(or $(MNAS_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mnas)
+# One profile for everything, so that the dependencies are compiled once.
+CARGO := cargo --locked
+DENY_VERSION := 0.20.2
+DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
+
+.PHONY: setup demo test lint bench clean-demo
+
+setup:
+	python3 scripts/setup.py
+
+# A whole search on this machine: data drawn, host calibrated, networks sampled, trained, timed, the best re-timed.
+demo: setup
+	cargo build --locked --release
+	scripts/demo.sh
+
+# The gate: formatting, lints, docs, licences, spelling, and every test.
+test: lint
+	cargo test --locked --release --workspace
+
+lint: $(DENY)
+	python3 scripts/setup.py --tools
+	cargo fmt --all --check
+	cargo clippy --locked --release --workspace --all-targets -- -D warnings
+	cargo clippy --locked --release --no-default-features --all-targets -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --release --workspace --no-deps
+	$(DENY) --offline --log-level error check licenses bans sources
+	.deps/typos/typos
+
+bench: setup
+	cargo bench --locked
+
+$(DENY):
+	cargo install --locked --quiet --root $(CACHE)/cargo-deny-$(DENY_VERSION) cargo-deny@$(DENY_VERSION)

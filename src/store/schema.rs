@@ -1,0 +1,78 @@
+//! The ledger's tables.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+/// Format of the tables below; raised when they change.
+pub const FORMAT: &str = "1";
+
+const TABLES: &str = "
+CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+
+-- One finished evaluation: a network is trained once, whatever architectures describe it.
+CREATE TABLE evaluations (
+    id           INTEGER PRIMARY KEY,   -- number within the run, from 1, in the order of proposal
+    digest       TEXT NOT NULL UNIQUE,  -- of the network
+    architecture TEXT NOT NULL,
+    step         INTEGER NOT NULL,
+    accuracy     REAL,                  -- NULL: it failed, see problem
+    problem      TEXT,
+    seconds      REAL NOT NULL,
+    finished     TEXT NOT NULL
+) STRICT;
+
+-- One finished timing.
+CREATE TABLE measurements (
+    id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    digest       TEXT NOT NULL,
+    architecture TEXT NOT NULL,
+    purpose      TEXT NOT NULL,         -- warm-up, search or final
+    step         INTEGER NOT NULL,
+    latency_ms   REAL NOT NULL,
+    predicted_ms REAL,                  -- what the predictor said beforehand, with its interval
+    low_ms       REAL,
+    high_ms      REAL,
+    timing       TEXT NOT NULL,         -- every sample, JSON
+    seconds      REAL NOT NULL,
+    finished     TEXT NOT NULL,
+    UNIQUE (digest, purpose)
+) STRICT;
+
+-- One finished step and the proposer's state behind it.
+CREATE TABLE steps (
+    step       INTEGER PRIMARY KEY,
+    summary    TEXT NOT NULL,           -- JSON
+    proposer   BLOB NOT NULL
+) STRICT;
+
+-- What the proposer learnt from, candidate by candidate.
+CREATE TABLE experiences (
+    step         INTEGER NOT NULL,
+    position     INTEGER NOT NULL,
+    digest       TEXT NOT NULL,
+    architecture TEXT NOT NULL,
+    tokens       TEXT NOT NULL,         -- JSON
+    accuracy     REAL NOT NULL,
+    latency_ms   REAL NOT NULL,
+    measured     INTEGER NOT NULL,      -- 1: timed on the device, 0: predicted
+    reward       REAL NOT NULL,
+    PRIMARY KEY (step, position)
+) STRICT;
+
+-- The table at the end: the best candidates and the references, re-timed in interleaved rounds.
+CREATE TABLE finals (
+    position INTEGER PRIMARY KEY,
+    row      TEXT NOT NULL              -- JSON
+) STRICT;
+";
+
+/// Creates the tables in a new file.
+pub fn create(path: &Path) -> rusqlite::Result<()> {
+    let connection = Connection::open(path)?;
+    connection.execute_batch(TABLES)?;
+    connection.execute("INSERT INTO settings (name, value) VALUES ('format', ?1)", [FORMAT])?;
+    // Last, so that the file to be renamed has no log beside it yet.
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.close().map_err(|(_, error)| error)
+}
