@@ -196,6 +196,26 @@ impl Ledger {
         self.check(self.connection.query_row(&query, [digest], read_evaluation).optional())
     }
 
+    /// Number of evaluations that steps before `step` finished.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn evaluations_before(&self, step: u64) -> Result<u64, StoreError> {
+        self.count("SELECT COUNT(*) FROM evaluations WHERE step < ?1", step)
+    }
+
+    /// Number of timings that the loop made in steps before `step`.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn measurements_before(&self, step: u64) -> Result<u64, StoreError> {
+        self.count("SELECT COUNT(*) FROM measurements WHERE purpose = 'search' AND step < ?1", step)
+    }
+
+    fn count(&self, query: &str, step: u64) -> Result<u64, StoreError> {
+        self.check(self.connection.query_row(query, [step], |row| row.get(0)))
+    }
+
     /// All evaluations in the order of their ids.
     ///
     /// # Errors
