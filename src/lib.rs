@@ -14,6 +14,7 @@ pub mod files;
 pub mod network;
 pub mod space;
 pub mod store;
+pub mod tflite;
 pub mod train;
 
 use rand::SeedableRng;

@@ -3,6 +3,12 @@
 //! A [`Device`] loads a .tflite model afresh and runs it; everything about orders, rounds and medians lies above, so
 //! that every device is measured in the same way.
 
+pub mod environment;
+pub mod host;
+pub mod litert;
+pub mod pinning;
+pub mod tract;
+
 use serde::{Deserialize, Serialize};
 
 use crate::network::Network;
@@ -67,6 +73,15 @@ pub trait Device: Send {
     /// # Errors
     /// Says which model failed on which device and why; the device stays usable.
     fn time(&mut self, model: &Model) -> Result<Timing, DeviceError>;
+
+    /// The model's output for one input, both f32 and row-major, so that a timed model is known to compute what it
+    /// should. `None` from devices that only tell times.
+    ///
+    /// # Errors
+    /// As [`Device::time`].
+    fn infer(&mut self, _model: &Model, _input: &[f32]) -> Result<Option<Vec<f32>>, DeviceError> {
+        Ok(None)
+    }
 }
 
 /// Why a timing did not come.
@@ -75,6 +90,9 @@ pub enum DeviceError {
     /// The runtime's library cannot be used.
     #[error("{0}")]
     Library(String),
+    /// The device cannot be used as asked.
+    #[error("{0}")]
+    Settings(String),
     /// The model does not run there.
     #[error("device {device}: model '{model}': {problem}")]
     Model {
