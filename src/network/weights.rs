@@ -177,7 +177,7 @@ impl Weights {
 }
 
 /// A standard normal value by Box and Muller's transform.
-fn normal(random: &mut impl Rng) -> f32 {
+pub(crate) fn normal(random: &mut impl Rng) -> f32 {
     let radius = (-2.0 * (1.0 - random.r#gen::<f32>()).ln()).sqrt();
     radius * (std::f32::consts::TAU * random.r#gen::<f32>()).cos()
 }

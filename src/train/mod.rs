@@ -1,5 +1,8 @@
 //! Where accuracies come from: proxy training in torch, the user's own program, or a table.
 
+#[cfg(feature = "torch")]
+pub mod model;
+
 use crate::space::Architecture;
 
 /// One candidate whose accuracy is wanted.
