@@ -1,7 +1,7 @@
 //! Architecture to layers: MnasNet's block rules (see [`crate::space::notation`] for their source).
 
 use super::Network;
-use super::layer::{Activation, Layer, LayerKind, Shape, TensorId};
+use super::layer::{Activation, Inputs, Layer, LayerKind, LayerName, Shape, TensorId};
 use crate::space::{self, Architecture, Block, Operator, Skip};
 
 /// Why an architecture has no network.
@@ -43,20 +43,35 @@ impl Network {
         }
         let mut builder = Builder::new(architecture);
         let activation = builder.activation;
-        let mut current = builder.conv("stem", TensorId::IMAGE, 3, 2, architecture.stem, activation);
+        let mut current = builder.conv(LayerName::Single("stem"), TensorId::IMAGE, 3, 2, architecture.stem, activation);
         for (index, block) in architecture.blocks.iter().enumerate() {
             for repeat in 0..block.layers {
                 let stride = if repeat == 0 { block.stride } else { 1 };
-                current = builder.block_layer(&format!("block{}.{}", index + 1, repeat + 1), block, stride, current);
+                let place = Place { block: index + 1, repeat: repeat + 1 };
+                current = builder.block_layer(place, block, stride, current);
             }
         }
         if architecture.head > 0 {
-            current = builder.conv("head", current, 1, 1, architecture.head, activation);
+            current = builder.conv(LayerName::Single("head"), current, 1, 1, architecture.head, activation);
         }
-        let pooled =
-            builder.push("pool", LayerKind::GlobalPool, &[current], Shape::square(1, builder.channels(current)));
-        builder.push("classifier", LayerKind::Dense, &[pooled], Shape::square(1, architecture.classes));
+        let pooled_shape = Shape::square(1, builder.channels(current));
+        let pooled = builder.push(LayerName::Single("pool"), LayerKind::GlobalPool, current, pooled_shape);
+        let logits = Shape::square(1, architecture.classes);
+        builder.push(LayerName::Single("classifier"), LayerKind::Dense, pooled, logits);
         builder.finish()
+    }
+}
+
+/// One repeat of one block, both counted from 1.
+#[derive(Clone, Copy)]
+struct Place {
+    block: usize,
+    repeat: usize,
+}
+
+impl Place {
+    fn part(self, part: &'static str) -> LayerName {
+        LayerName::InBlock { block: self.block, repeat: self.repeat, part }
     }
 }
 
@@ -93,8 +108,8 @@ impl Builder {
         self.network.shape(tensor).channels
     }
 
-    fn push(&mut self, name: &str, kind: LayerKind, inputs: &[TensorId], output: Shape) -> TensorId {
-        self.network.layers.push(Layer { name: name.to_owned(), kind, inputs: inputs.to_vec(), output });
+    fn push(&mut self, name: LayerName, kind: LayerKind, inputs: impl Into<Inputs>, output: Shape) -> TensorId {
+        self.network.layers.push(Layer { name, kind, inputs: inputs.into(), output });
         TensorId::of_layer(self.network.layers.len() - 1)
     }
 
@@ -107,7 +122,7 @@ impl Builder {
     /// A convolution with batch norm.
     fn conv(
         &mut self,
-        name: &str,
+        name: LayerName,
         input: TensorId,
         kernel: usize,
         stride: usize,
@@ -115,47 +130,47 @@ impl Builder {
         activation: Activation,
     ) -> TensorId {
         let output = self.windowed(input, stride, filters);
-        self.push(name, LayerKind::Conv { kernel, stride, batch_norm: true, activation }, &[input], output)
+        self.push(name, LayerKind::Conv { kernel, stride, batch_norm: true, activation }, input, output)
     }
 
-    fn depthwise(&mut self, name: &str, input: TensorId, kernel: usize, stride: usize) -> TensorId {
+    fn depthwise(&mut self, name: LayerName, input: TensorId, kernel: usize, stride: usize) -> TensorId {
         let output = self.windowed(input, stride, self.channels(input));
         let activation = self.activation;
-        self.push(name, LayerKind::DepthwiseConv { kernel, stride, activation }, &[input], output)
+        self.push(name, LayerKind::DepthwiseConv { kernel, stride, activation }, input, output)
     }
 
     /// One repeat of a block: the operator with its gate, then the skip.
-    fn block_layer(&mut self, name: &str, block: &Block, stride: usize, input: TensorId) -> TensorId {
+    fn block_layer(&mut self, place: Place, block: &Block, stride: usize, input: TensorId) -> TensorId {
         let inner = match block.operator {
-            Operator::Conv => self.regular(name, block, stride, input),
+            Operator::Conv => self.regular(place, block, stride, input),
             Operator::SeparableConv | Operator::InvertedBottleneck { .. } => {
-                self.bottleneck(name, block, stride, input)
+                self.bottleneck(place, block, stride, input)
             }
         };
-        self.skip(name, block.skip, stride, input, inner)
+        self.skip(place, block.skip, stride, input, inner)
     }
 
-    fn regular(&mut self, name: &str, block: &Block, stride: usize, input: TensorId) -> TensorId {
-        let inner = self.conv(&format!("{name}.conv"), input, block.kernel, stride, block.filters, self.activation);
-        self.gate(name, block.squeeze_ratio, input, inner)
+    fn regular(&mut self, place: Place, block: &Block, stride: usize, input: TensorId) -> TensorId {
+        let inner = self.conv(place.part("conv"), input, block.kernel, stride, block.filters, self.activation);
+        self.gate(place, block.squeeze_ratio, input, inner)
     }
 
-    fn bottleneck(&mut self, name: &str, block: &Block, stride: usize, input: TensorId) -> TensorId {
+    fn bottleneck(&mut self, place: Place, block: &Block, stride: usize, input: TensorId) -> TensorId {
         let expansion = block.operator.expansion();
         let expanded = if expansion > 1 {
             let width = self.channels(input) * expansion;
-            self.conv(&format!("{name}.expand"), input, 1, 1, width, self.activation)
+            self.conv(place.part("expand"), input, 1, 1, width, self.activation)
         } else {
             input
         };
-        let filtered = self.depthwise(&format!("{name}.depthwise"), expanded, block.kernel, stride);
-        let gated = self.gate(name, block.squeeze_ratio, input, filtered);
+        let filtered = self.depthwise(place.part("depthwise"), expanded, block.kernel, stride);
+        let gated = self.gate(place, block.squeeze_ratio, input, filtered);
         let activation = if block.activate_projection { self.activation } else { Activation::None };
-        self.conv(&format!("{name}.project"), gated, 1, 1, block.filters, activation)
+        self.conv(place.part("project"), gated, 1, 1, block.filters, activation)
     }
 
     /// Squeeze-and-excitation on `inner`; the squeeze width follows the layer's unexpanded input.
-    fn gate(&mut self, name: &str, ratio: f64, input: TensorId, inner: TensorId) -> TensorId {
+    fn gate(&mut self, place: Place, ratio: f64, input: TensorId, inner: TensorId) -> TensorId {
         if ratio <= 0.0 {
             return inner;
         }
@@ -166,29 +181,23 @@ impl Builder {
             batch_norm: false,
             activation,
         });
-        let pooled =
-            self.push(&format!("{name}.se.pool"), LayerKind::GlobalPool, &[inner], Shape::square(1, shape.channels));
+        let pooled = self.push(place.part("se.pool"), LayerKind::GlobalPool, inner, Shape::square(1, shape.channels));
         let activation = self.activation;
-        let reduced =
-            self.push(&format!("{name}.se.reduce"), biased(activation), &[pooled], Shape::square(1, squeezed));
-        let gate = self.push(
-            &format!("{name}.se.expand"),
-            biased(Activation::Sigmoid),
-            &[reduced],
-            Shape::square(1, shape.channels),
-        );
-        self.push(&format!("{name}.se.scale"), LayerKind::Scale, &[inner, gate], shape)
+        let reduced = self.push(place.part("se.reduce"), biased(activation), pooled, Shape::square(1, squeezed));
+        let gate =
+            self.push(place.part("se.expand"), biased(Activation::Sigmoid), reduced, Shape::square(1, shape.channels));
+        self.push(place.part("se.scale"), LayerKind::Scale, (inner, gate), shape)
     }
 
-    fn skip(&mut self, name: &str, skip: Skip, stride: usize, input: TensorId, inner: TensorId) -> TensorId {
+    fn skip(&mut self, place: Place, skip: Skip, stride: usize, input: TensorId, inner: TensorId) -> TensorId {
         let (before, after) = (self.network.shape(input), self.network.shape(inner));
         let shortcut = match skip {
             Skip::Identity if before == after => input,
             Skip::Pool if before.channels == after.channels => {
-                self.push(&format!("{name}.skip"), LayerKind::MaxPool { kernel: 3, stride }, &[input], after)
+                self.push(place.part("skip"), LayerKind::MaxPool { kernel: 3, stride }, input, after)
             }
             _ => return inner,
         };
-        self.push(&format!("{name}.add"), LayerKind::Add, &[inner, shortcut], after)
+        self.push(place.part("add"), LayerKind::Add, (inner, shortcut), after)
     }
 }

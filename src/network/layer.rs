@@ -1,6 +1,8 @@
-//! Layers, their kinds and the shapes between them.
+//! Layers, their names, kinds and the shapes between them.
 
-use serde::Serialize;
+use std::fmt;
+
+use serde::{Serialize, Serializer};
 
 /// Height, width and channels of a tensor of one image; a vector has height and width 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
@@ -143,16 +145,92 @@ impl LayerKind {
     }
 }
 
+/// Name of a layer: unique within a network and stable, e.g. `stem` or `block3.1.se.expand`; weights are named after it.
+///
+/// It is kept as its parts and put together only where it is shown, so that an expansion, of which a search makes
+/// millions, formats and allocates no text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum LayerName {
+    /// A layer before or behind the blocks: `stem`, `head`, `pool`, `classifier`.
+    Single(&'static str),
+    /// A layer of a block, shown as `blockBLOCK.REPEAT.PART`.
+    InBlock {
+        /// The block, counted from 1.
+        block: usize,
+        /// The repeat within the block, counted from 1.
+        repeat: usize,
+        /// What it is there: `expand`, `depthwise`, `se.reduce`, …
+        part: &'static str,
+    },
+}
+
+impl fmt::Display for LayerName {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Single(name) => formatter.pad(name),
+            Self::InBlock { block, repeat, part } => formatter.pad(&format!("block{block}.{repeat}.{part}")),
+        }
+    }
+}
+
+impl Serialize for LayerName {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// The tensors a layer reads, as a slice of one or two: `layer.inputs[0]`, `for input in layer.inputs.iter()`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(untagged)]
+pub enum Inputs {
+    /// Every other kind.
+    One([TensorId; 1]),
+    /// [`LayerKind::Add`] and [`LayerKind::Scale`].
+    Two([TensorId; 2]),
+}
+
+impl From<TensorId> for Inputs {
+    fn from(input: TensorId) -> Self {
+        Self::One([input])
+    }
+}
+
+impl From<(TensorId, TensorId)> for Inputs {
+    fn from((first, second): (TensorId, TensorId)) -> Self {
+        Self::Two([first, second])
+    }
+}
+
+impl std::ops::Deref for Inputs {
+    type Target = [TensorId];
+
+    fn deref(&self) -> &[TensorId] {
+        match self {
+            Self::One(tensors) => tensors,
+            Self::Two(tensors) => tensors,
+        }
+    }
+}
+
+impl<'a> IntoIterator for &'a Inputs {
+    type Item = &'a TensorId;
+    type IntoIter = std::slice::Iter<'a, TensorId>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
 /// One layer of a network.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Layer {
-    /// Unique and stable, e.g. `block3.1.expand`; weights are named after it.
-    pub name: String,
+    /// Unique and stable.
+    pub name: LayerName,
     /// What it computes.
     #[serde(flatten)]
     pub kind: LayerKind,
     /// Tensors it reads: one, or two for [`LayerKind::Add`] and [`LayerKind::Scale`].
-    pub inputs: Vec<TensorId>,
+    pub inputs: Inputs,
     /// Shape it writes.
     pub output: Shape,
 }

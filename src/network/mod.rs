@@ -17,7 +17,7 @@ pub mod weights;
 
 pub use cost::LayerCost;
 pub use expand::ExpandError;
-pub use layer::{Activation, Layer, LayerKind, Shape, TensorId};
+pub use layer::{Activation, Inputs, Layer, LayerKind, LayerName, Shape, TensorId};
 pub use weights::{Weights, WeightsError};
 
 /// A network as a list of layers in execution order.
@@ -59,7 +59,7 @@ impl Network {
         let mut hasher = blake3::Hasher::new();
         hasher.update(format!("{:?}", self.input).as_bytes());
         for layer in &self.layers {
-            hasher.update(format!("{:?} {:?} {:?};", layer.kind, layer.inputs, layer.output).as_bytes());
+            hasher.update(format!("{:?} {:?} {:?};", layer.kind, &*layer.inputs, layer.output).as_bytes());
         }
         hasher.finalize().to_hex()[..32].to_owned()
     }
