@@ -9,9 +9,12 @@
 //!               └─────► train ───────────► accuracy ──┴─► search (reward, controller) ──► report
 //! ```
 
+#[cfg(feature = "torch")]
+pub mod controller;
 pub mod device;
 pub mod files;
 pub mod network;
+pub mod search;
 pub mod space;
 pub mod store;
 pub mod tflite;
