@@ -1,7 +1,13 @@
 //! Where accuracies come from: proxy training in torch, the user's own program, or a table.
 
+pub mod data;
+pub mod draw;
+#[cfg(feature = "torch")]
+pub mod fit;
 #[cfg(feature = "torch")]
 pub mod model;
+#[cfg(feature = "torch")]
+pub mod proxy;
 
 use crate::space::Architecture;
 

@@ -1,0 +1,90 @@
+//! Labelled images in memory: decoded once, resized once, shared by every training of the process.
+//!
+//! An image folder is `DIR/{train,val}/CLASS/*.png|jpg|jpeg`. Classes are the subfolders of `train` sorted by name.
+//! Images are cut to the middle square, resized, and kept as bytes, row by row, three channels side by side: what
+//! torch reads as channels last without a copy.
+
+mod folder;
+
+pub use folder::{DataError, LoadOptions, Skipped};
+
+use rand::seq::SliceRandom as _;
+#[cfg(feature = "torch")]
+use tch::{Device, Kind, Tensor};
+
+use crate::Random;
+
+/// A data set for training and for measuring accuracy.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Dataset {
+    /// Class names; a label is an index into them.
+    pub classes: Vec<String>,
+    /// Side of the images in pixels.
+    pub size: usize,
+    /// What is learnt from.
+    pub train: Split,
+    /// What accuracies are taken from.
+    pub validation: Split,
+    /// Images left out, with the reason.
+    pub skipped: Vec<Skipped>,
+}
+
+/// One half of a data set.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Split {
+    pixels: Vec<u8>,
+    labels: Vec<i64>,
+    size: usize,
+}
+
+impl Split {
+    /// Images.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there is no image.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// The label of every image, an index into the data set's classes.
+    pub fn labels(&self) -> &[i64] {
+        &self.labels
+    }
+
+    /// The bytes of one image: row by row, red, green and blue side by side.
+    pub fn pixels(&self, image: usize) -> &[u8] {
+        let bytes = self.size * self.size * 3;
+        &self.pixels[image * bytes..(image + 1) * bytes]
+    }
+
+    /// All images in an order drawn from `random`.
+    pub fn shuffled(&self, random: &mut Random) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.len()).collect();
+        order.shuffle(random);
+        order
+    }
+
+    /// Images `[n, 3, size, size]` from −1 to 1, channels last, those flagged in `mirrored` left to right, with labels `[n]`.
+    ///
+    /// # Panics
+    /// If an index is not below [`Split::len`].
+    #[cfg(feature = "torch")]
+    pub fn batch(&self, images: &[usize], mirrored: &[bool], device: Device) -> (Tensor, Tensor) {
+        let side = self.size as i64;
+        let mut bytes = Vec::with_capacity(images.len() * self.size * self.size * 3);
+        for (position, &image) in images.iter().enumerate() {
+            if mirrored.get(position).copied().unwrap_or(false) {
+                let rows = self.pixels(image).chunks_exact(self.size * 3);
+                bytes.extend(rows.flat_map(|row| row.chunks_exact(3).rev().flatten()));
+            } else {
+                bytes.extend_from_slice(self.pixels(image));
+            }
+        }
+        let pixels = Tensor::from_data_size(&bytes, &[images.len() as i64, side, side, 3], Kind::Uint8);
+        let labels: Vec<i64> = images.iter().map(|&image| self.labels[image]).collect();
+        let values = pixels.to_device(device).to_kind(Kind::Float) / 127.5 - 1.0;
+        (values.permute([0, 3, 1, 2]), Tensor::from_slice(&labels).to_device(device))
+    }
+}

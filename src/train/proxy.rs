@@ -1,0 +1,150 @@
+//! Proxy training: each candidate is trained briefly on small images, and its accuracy there stands for what long
+//! training of the deployed network would give.
+//!
+//! The proxy's image size is its own: the deployed input size of a candidate is not touched by it, nor is its number of
+//! classes, which the proxy takes from the data. Each training runs in one thread; `workers` of them run side by side.
+//! The same request gives the same accuracy to the last bit in the same build, whatever runs beside it.
+//!
+//! | option | default | purpose | range |
+//! |---|---|---|---|
+//! | `size` | 32 | side that images are resized to | 8–1024 |
+//! | `workers` | 0 | trainings at the same time; 0: one per processor | 0–1024 |
+//! | `skip_limit` | 0.01 | largest part of the images that may fail to decode | 0–1 |
+//! | `recipe` | [`Recipe`] | see [`super::fit`] | |
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::data::{DataError, Dataset, LoadOptions};
+use super::fit::{FitError, Recipe, accuracy, fit};
+use super::model::Model;
+use super::{Accuracy, AccuracyError, Request};
+use crate::network::Network;
+
+/// Options of proxy training, as a search file's `[accuracy]` states them; the module's text has the table.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ProxyOptions {
+    /// Side that images are resized to.
+    pub size: usize,
+    /// Trainings at the same time; 0: one per processor.
+    pub workers: usize,
+    /// Largest part of the images that may fail to decode.
+    pub skip_limit: f64,
+    /// How each candidate is trained.
+    #[serde(flatten)]
+    pub recipe: Recipe,
+}
+
+impl Default for ProxyOptions {
+    fn default() -> Self {
+        Self { size: 32, workers: 0, skip_limit: 0.01, recipe: Recipe::default() }
+    }
+}
+
+/// Checked options with the images in memory.
+#[derive(Debug)]
+pub struct Proxy {
+    options: ProxyOptions,
+    data: Arc<Dataset>,
+}
+
+/// Why there is no proxy.
+#[derive(Debug, thiserror::Error)]
+pub enum ProxyError {
+    /// An option outside its range.
+    #[error("[accuracy]: {0}")]
+    Option(String),
+    /// The data set.
+    #[error(transparent)]
+    Data(#[from] DataError),
+}
+
+impl ProxyOptions {
+    /// Checks every range.
+    ///
+    /// # Errors
+    /// [`ProxyError::Option`] names the first option outside its range.
+    pub fn check(&self) -> Result<(), ProxyError> {
+        let problem = if !(8..=1024).contains(&self.size) {
+            Some(format!("size must be from 8 to 1024, found {}", self.size))
+        } else if self.workers > 1024 {
+            Some(format!("workers must be from 0 to 1024, found {}", self.workers))
+        } else if !(0.0..=1.0).contains(&self.skip_limit) {
+            Some(format!("skip_limit must be from 0 to 1, found {}", self.skip_limit))
+        } else {
+            self.recipe.problem()
+        };
+        problem.map_or(Ok(()), |problem| Err(ProxyError::Option(problem)))
+    }
+}
+
+impl Proxy {
+    /// Checks the options and reads the image folder.
+    ///
+    /// # Errors
+    /// [`ProxyError`].
+    pub fn load(options: ProxyOptions, folder: &Path) -> Result<Self, ProxyError> {
+        options.check()?;
+        let data = Dataset::load(folder, &LoadOptions { size: options.size, skip_limit: options.skip_limit })?;
+        Ok(Self { options, data: Arc::new(data) })
+    }
+
+    /// A proxy over images that are in memory already, at whatever size they have there.
+    ///
+    /// # Errors
+    /// [`ProxyError::Option`].
+    pub fn over(options: ProxyOptions, data: Arc<Dataset>) -> Result<Self, ProxyError> {
+        options.check()?;
+        Ok(Self { options: ProxyOptions { size: data.size, ..options }, data })
+    }
+
+    /// The images.
+    pub fn data(&self) -> &Arc<Dataset> {
+        &self.data
+    }
+
+    fn train(&self, network: &Network, seed: u64) -> Result<f64, FitError> {
+        tch::set_num_threads(1);
+        let mut random = crate::seeded(seed);
+        let model = Model::new(network, &mut random);
+        fit(&model, &self.data.train, &self.options.recipe, &mut random)?;
+        Ok(accuracy(&model, &self.data.validation))
+    }
+}
+
+impl Accuracy for Proxy {
+    fn describe(&self) -> String {
+        let (options, data) = (&self.options, &self.data);
+        format!(
+            "proxy training: {} epochs of {} images at {}x{}, batch {}, AdamW at {}; accuracy on {} images of {} classes",
+            options.recipe.epochs,
+            data.train.len(),
+            options.size,
+            options.size,
+            options.recipe.batch,
+            options.recipe.learning_rate,
+            data.validation.len(),
+            data.classes.len(),
+        )
+    }
+
+    fn workers(&self) -> usize {
+        match self.options.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from),
+            workers => workers,
+        }
+    }
+
+    fn evaluate(&self, request: &Request) -> Result<f64, AccuracyError> {
+        let candidate = |problem: String| AccuracyError::Candidate { id: request.id, problem };
+        let architecture = request.architecture.clone().at_input(self.data.size).with_classes(self.data.classes.len());
+        let network = Network::expand(&architecture).map_err(|error| candidate(error.to_string()))?;
+        self.train(&network, request.seed).map_err(|error| match error {
+            FitError::Diverged { .. } | FitError::Torch(_) => candidate(error.to_string()),
+            FitError::TooFew { .. } => AccuracyError::Fatal(error.to_string()),
+        })
+    }
+}
