@@ -24,7 +24,7 @@ impl TractModel {
     /// Why the file cannot be used.
     pub fn load(bytes: &[u8]) -> Result<Self, String> {
         crate::tflite::read(bytes).map_err(|error| error.to_string())?;
-        Self::plan(bytes).map_err(|error| format!("tract cannot use it: {error:#}"))
+        Self::plan(bytes).map_err(|error| format!("tract cannot use it: {}", error.root_cause()))
     }
 
     fn plan(bytes: &[u8]) -> TractResult<Self> {
@@ -58,7 +58,7 @@ impl TractModel {
     /// # Errors
     /// tract's message.
     pub fn run(&mut self) -> Result<(), String> {
-        self.output = self.run_plan().map_err(|error| format!("tract failed: {error:#}"))?;
+        self.output = self.run_plan().map_err(|error| format!("tract failed: {}", error.root_cause()))?;
         Ok(())
     }
 

@@ -76,7 +76,8 @@ pub(super) fn feature_map(shape: Shape) -> [i32; 4] {
     [1, shape.height as i32, shape.width as i32, shape.channels as i32]
 }
 
-/// The weight and bias tensors of a layer, behind its input.
+/// The weight and bias tensors of a layer, behind its input. Slashes, not dots, end the layer's name: tract names its
+/// own nodes `LAYER.bias` and refuses a second one.
 fn with_weights(
     file: &mut FileBuilder,
     layer: &Layer,
@@ -84,8 +85,8 @@ fn with_weights(
     weights: &Weights,
 ) -> Result<[TensorIndex; 3], TfliteError> {
     let folded = fold(layer, weights)?;
-    let weight = file.weights(&format!("{}.weight", layer.name), &folded.shape, &folded.weight);
-    let bias = file.weights(&format!("{}.bias", layer.name), &[folded.bias.len() as i32], &folded.bias);
+    let weight = file.weights(&format!("{}/weight", layer.name), &folded.shape, &folded.weight);
+    let bias = file.weights(&format!("{}/bias", layer.name), &[folded.bias.len() as i32], &folded.bias);
     Ok([input, weight, bias])
 }
 
@@ -117,7 +118,7 @@ fn conv(
     if activation != Activation::Sigmoid {
         return Ok(output(file, &CONV, layer, &inputs, Some(options)));
     }
-    let before = file.activation(&format!("{}.linear", layer.name), &feature_map(layer.output));
+    let before = file.activation(&format!("{}/linear", layer.name), &feature_map(layer.output));
     file.operator(&CONV, &inputs, before, Some(options));
     Ok(output(file, &LOGISTIC, layer, &[before], None))
 }
@@ -188,8 +189,8 @@ fn dense(
     weights: &Weights,
 ) -> Result<TensorIndex, TfliteError> {
     let shape = [1, input.elements() as i32];
-    let vector = file.activation(&format!("{}.input", layer.name), &shape);
-    let new_shape = file.integers(&format!("{}.input.shape", layer.name), &shape);
+    let vector = file.activation(&format!("{}/input", layer.name), &shape);
+    let new_shape = file.integers(&format!("{}/input/shape", layer.name), &shape);
     let options = ReshapeOptionsArgs { new_shape: Some(file.builder().create_vector(&shape)) };
     let options = ReshapeOptions::create(file.builder(), &options).as_union_value();
     file.operator(&RESHAPE, &[inputs[0], new_shape], vector, Some(options));
