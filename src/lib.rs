@@ -13,6 +13,7 @@
 pub mod controller;
 pub mod device;
 pub mod files;
+pub mod latency;
 pub mod network;
 pub mod search;
 pub mod space;

@@ -1,0 +1,5 @@
+//! The latency predictor.
+pub mod features;
+pub mod metrics;
+pub use features::{Feature, Features};
+pub use metrics::Metrics;
