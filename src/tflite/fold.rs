@@ -34,7 +34,7 @@ pub(super) fn fold(layer: &Layer, weights: &Weights) -> Result<Folded, TfliteErr
         array("bias")?.clone()
     };
     if weight.iter().chain(&bias).any(|value| !value.is_finite()) {
-        return Err(TfliteError::NotFinite { layer: layer.name.clone() });
+        return Err(TfliteError::NotFinite { layer: layer.name.to_string() });
     }
     let (shape, weight) = in_file_order(layer.kind, weight);
     Ok(Folded { shape, weight, bias: row_major(bias) })

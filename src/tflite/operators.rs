@@ -197,7 +197,7 @@ fn dense(
 
     let inputs = with_weights(file, layer, vector, weights)?;
     let options = FullyConnectedOptions::create(file.builder(), &FullyConnectedOptionsArgs::default());
-    let logits = file.activation(&layer.name, &[1, layer.output.channels as i32]);
+    let logits = file.activation(&layer.name.to_string(), &[1, layer.output.channels as i32]);
     file.operator(&DENSE, &inputs, logits, Some(options.as_union_value()));
     Ok(logits)
 }
@@ -210,7 +210,7 @@ fn output(
     inputs: &[TensorIndex],
     options: Option<WIPOffset<UnionWIPOffset>>,
 ) -> TensorIndex {
-    let tensor = file.activation(&layer.name, &feature_map(layer.output));
+    let tensor = file.activation(&layer.name.to_string(), &feature_map(layer.output));
     file.operator(registration, inputs, tensor, options);
     tensor
 }
