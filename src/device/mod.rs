@@ -7,7 +7,11 @@ pub mod environment;
 pub mod host;
 pub mod litert;
 pub mod pinning;
+pub mod session;
+pub mod simulated;
+pub mod statistics;
 pub mod tract;
+pub mod verify;
 
 use serde::{Deserialize, Serialize};
 

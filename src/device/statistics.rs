@@ -1,0 +1,66 @@
+//! Medians, quantiles, spread and bootstrap intervals: pure functions of samples.
+
+use rand::Rng;
+use serde::{Deserialize, Serialize};
+
+use crate::Random;
+
+/// Resamples behind a bootstrap interval: enough that its ends repeat to about a tenth of its width.
+const RESAMPLES: usize = 2000;
+
+/// A value with the interval that covers it at some level.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Interval {
+    /// The estimate.
+    pub value: f64,
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+}
+
+/// The median; NaN for no samples.
+pub fn median(samples: &[f64]) -> f64 {
+    quantile(samples, 0.5)
+}
+
+/// The `q` quantile, 0 to 1, linear between the nearest order statistics (Hyndman and Fan's type 7); NaN for no
+/// samples.
+///
+/// ```
+/// use mnas::device::statistics::quantile;
+/// assert_eq!(quantile(&[4.0, 1.0, 3.0, 2.0], 0.5), 2.5);
+/// ```
+pub fn quantile(samples: &[f64], q: f64) -> f64 {
+    let mut sorted = samples.to_vec();
+    sorted.sort_unstable_by(f64::total_cmp);
+    let Some(last) = sorted.len().checked_sub(1) else { return f64::NAN };
+    let position = q.clamp(0.0, 1.0) * last as f64;
+    let (below, above) = (sorted[position.floor() as usize], sorted[position.ceil() as usize]);
+    below + (above - below) * position.fract()
+}
+
+/// Median of the absolute deviations from the median, unscaled; NaN for no samples.
+pub fn median_absolute_deviation(samples: &[f64]) -> f64 {
+    let centre = median(samples);
+    median(&samples.iter().map(|sample| (sample - centre).abs()).collect::<Vec<_>>())
+}
+
+/// The median with its percentile bootstrap interval (Efron 1979) at `level`, e.g. 0.95.
+///
+/// The samples must be independent of each other: medians of loads, not runs within one load.
+pub fn median_interval(samples: &[f64], level: f64, random: &mut Random) -> Interval {
+    let value = median(samples);
+    if samples.len() < 2 {
+        return Interval { value, low: value, high: value };
+    }
+    let mut resampled = vec![0.0; samples.len()];
+    let medians: Vec<f64> = (0..RESAMPLES)
+        .map(|_| {
+            resampled.fill_with(|| samples[random.gen_range(0..samples.len())]);
+            median(&resampled)
+        })
+        .collect();
+    let tail = (1.0 - level) / 2.0;
+    Interval { value, low: quantile(&medians, tail), high: quantile(&medians, 1.0 - tail) }
+}
