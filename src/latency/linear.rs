@@ -1,0 +1,99 @@
+//! The linear part of the predictor: latency as a weighted sum of features.
+//!
+//! Both regressors minimise the *relative* error, Σ (Σⱼ wⱼ xᵢⱼ / yᵢ − 1)², by dividing every row by its latency; columns
+//! are scaled to unit norm first, so that one penalty suits all.
+//!
+//! | regressor | minimises | what it is good at |
+//! |---|---|---|
+//! | [`LinearKind::NonNegative`] | the error plus a faint ridge, all wⱼ ≥ 0 (Lawson and Hanson's algorithm, crate `nnls`) | few measurements: every layer costs something, so it extrapolates sensibly |
+//! | [`LinearKind::ElasticNet`] | the error plus L1 and L2 penalties (linfa-elasticnet) | work that makes a network faster, such as alignment, has a negative weight |
+
+use linfa::Dataset;
+use linfa::traits::Fit as _;
+use ndarray::{Array1, Array2, ArrayView1, Axis, concatenate};
+use serde::{Deserialize, Serialize};
+
+use super::FitError;
+
+/// Ridge of the non-negative fit relative to the columns' unit norm: makes collinear features share their weight.
+const RIDGE: f64 = 1e-4;
+/// Elastic net's penalty and its share of L1.
+const PENALTY: (f64, f64) = (3e-6, 0.5);
+const TOLERANCE: f64 = 1e-7;
+const MOST_ITERATIONS: u32 = 3000;
+
+/// Which linear regressor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LinearKind {
+    /// Non-negative least squares.
+    NonNegative,
+    /// Elastic net.
+    ElasticNet,
+}
+
+/// A fitted weighted sum with a constant.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Linear {
+    /// How it was fitted.
+    pub kind: LinearKind,
+    /// Milliseconds every network costs.
+    pub constant_ms: f64,
+    /// Milliseconds per unit of each feature.
+    pub weights: Vec<f64>,
+    /// No network is predicted to be faster than this: half the fastest one seen.
+    pub least_ms: f64,
+}
+
+impl Linear {
+    /// Fits `latencies_ms` (length n, positive) as sums over the columns of `features` (n by d).
+    ///
+    /// # Errors
+    /// [`FitError::Regression`] if the regressor fails on these numbers.
+    pub fn fit(kind: LinearKind, features: &Array2<f64>, latencies_ms: ArrayView1<f64>) -> Result<Self, FitError> {
+        let ones = Array2::ones((features.nrows(), 1));
+        let mut relative = concatenate![Axis(1), features.view(), ones];
+        relative.axis_iter_mut(Axis(0)).zip(latencies_ms).for_each(|(mut row, latency)| row /= *latency);
+        let norms = relative.map_axis(Axis(0), |column| column.dot(&column).sqrt());
+        // A feature that never occurs has no norm; any divisor keeps its column at zero.
+        let norms = norms.mapv(|norm| if norm > 0.0 { norm } else { 1.0 });
+        relative /= &norms;
+        let scaled = match kind {
+            LinearKind::NonNegative => non_negative(&relative),
+            LinearKind::ElasticNet => elastic_net(&relative)?,
+        };
+        let mut weights = (scaled / norms).to_vec();
+        let constant_ms = weights.pop().unwrap_or(0.0);
+        let fastest = latencies_ms.iter().copied().fold(f64::INFINITY, f64::min);
+        Ok(Self { kind, constant_ms, weights, least_ms: fastest / 2.0 })
+    }
+
+    /// Milliseconds for one row of features.
+    pub fn predict(&self, features: &[f64]) -> f64 {
+        let sum: f64 = self.weights.iter().zip(features).map(|(weight, feature)| weight * feature).sum();
+        (self.constant_ms + sum).max(self.least_ms)
+    }
+}
+
+fn non_negative(relative: &Array2<f64>) -> Array1<f64> {
+    let (rows, columns) = relative.dim();
+    let ridge = Array2::from_diag_elem(columns, RIDGE.sqrt());
+    let system = concatenate![Axis(0), relative.view(), ridge];
+    let target = Array1::from_shape_fn(rows + columns, |row| if row < rows { 1.0 } else { 0.0 });
+    nnls::nnls(system.view(), target.view()).0
+}
+
+fn elastic_net(relative: &Array2<f64>) -> Result<Array1<f64>, FitError> {
+    // linfa divides the squared error by the number of rows; columns of unit norm are brought back to unit variance.
+    let root = (relative.nrows() as f64).sqrt();
+    let dataset = Dataset::new(relative * root, Array1::ones(relative.nrows()));
+    let fitted = linfa_elasticnet::ElasticNet::params()
+        .penalty(PENALTY.0)
+        .l1_ratio(PENALTY.1)
+        .with_intercept(false)
+        .tolerance(TOLERANCE)
+        .max_iterations(MOST_ITERATIONS)
+        .fit(&dataset)
+        .map_err(|error| FitError::Regression(error.to_string()))?;
+    Ok(fitted.hyperplane() * root)
+}

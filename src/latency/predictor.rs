@@ -1,0 +1,239 @@
+//! The latency predictor: latency = linear(features) · exp(Gaussian process(features)), with an interval.
+//!
+//! Fitting and selection are described in [`crate::latency::selection`]. A predictor is stored as one JSON document:
+//!
+//! ```text
+//! { "format": 1, "digest": blake3 of the compact text of "predictor", "predictor": { "provenance": …, "features": […], "model": … } }
+//! ```
+//! so that a truncated or edited file is told from a sound one, and one of another version from both.
+//!
+//! ```
+//! use mnas::latency::{DataSet, FitSettings, Predictor};
+//! use mnas::{network::Network, space::Space};
+//!
+//! let space = Space::preset("demo")?;
+//! let mut random = mnas::seeded(1);
+//! let mut data = DataSet::default();
+//! for _ in 0..40 {
+//!     let architecture = space.decode(&space.sample(&mut random))?;
+//!     let madds = Network::expand(&architecture)?.madds();
+//!     data.push(&architecture, 1.0 + madds as f64 / 1e7, "")?;
+//! }
+//! let predictor = Predictor::fit(&data, FitSettings::default())?;
+//! let network = Network::expand(&space.decode(&space.sample(&mut random))?)?;
+//! let prediction = predictor.predict(&network);
+//! assert!((prediction.latency_ms / (1.0 + network.madds() as f64 / 1e7) - 1.0).abs() < 0.02);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::data::DataSet;
+use super::features::{COUNT, Feature, Features};
+use super::residual::ReadyResidual;
+use super::selection::{self, Candidate, FitSettings, Fitted, SourceScale};
+use super::{FitError, PredictorError};
+use crate::device::Description;
+use crate::network::Network;
+
+/// Version of the file's layout and of the features.
+const FORMAT: u32 = 1;
+
+/// A predicted latency with the interval that holds the measured one with the predictor's nominal level.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Prediction {
+    /// Milliseconds.
+    pub latency_ms: f64,
+    /// Lower end of the interval.
+    pub low_ms: f64,
+    /// Upper end of the interval.
+    pub high_ms: f64,
+}
+
+/// Where a predictor comes from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Provenance {
+    /// The device that was measured; `None` where the measurements came from a file.
+    pub device: Option<Description>,
+    /// What was measured: the space's name, or the file.
+    pub source: String,
+    /// When it was fitted.
+    pub date: jiff::Timestamp,
+    /// Digest of the measurements (see [`DataSet::digest`]).
+    pub data_hash: String,
+    /// Networks in the fit.
+    pub networks: usize,
+    /// Version of this program.
+    pub mnas_version: String,
+}
+
+impl Provenance {
+    /// Of a fit to `data`, now.
+    pub fn now(data: &DataSet, device: Option<Description>, source: &str) -> Self {
+        Self {
+            device,
+            source: source.to_owned(),
+            date: jiff::Timestamp::now(),
+            data_hash: data.digest(),
+            networks: data.len(),
+            mnas_version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+}
+
+/// A fitted predictor.
+#[derive(Debug, Clone)]
+pub struct Predictor {
+    fitted: Fitted,
+    provenance: Provenance,
+    residual: Option<ReadyResidual>,
+}
+
+/// The `predictor` of the file.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    provenance: Provenance,
+    features: Vec<String>,
+    model: Fitted,
+}
+
+/// The whole file.
+#[derive(Serialize, Deserialize)]
+struct Document {
+    format: u32,
+    digest: String,
+    predictor: Stored,
+}
+
+impl Predictor {
+    /// Fits measurements. Deterministic for equal data and settings; well under a second for 300 networks.
+    ///
+    /// # Errors
+    /// [`FitError`]: too few networks, or numbers that no regressor can handle.
+    pub fn fit(data: &DataSet, settings: FitSettings) -> Result<Self, FitError> {
+        Ok(Self::cross_validated(data, settings)?.0)
+    }
+
+    /// Fits measurements and gives beside the predictor what models that had not seen a measurement made of it.
+    ///
+    /// # Errors
+    /// As [`Predictor::fit`].
+    pub fn cross_validated(data: &DataSet, settings: FitSettings) -> Result<(Self, Vec<f64>), FitError> {
+        let found = selection::fit(data, settings)?;
+        Ok((Self::ready(found.fitted, Provenance::now(data, None, "")), found.held_out_ms))
+    }
+
+    fn ready(fitted: Fitted, provenance: Provenance) -> Self {
+        let residual = fitted.residual.as_ref().map(|residual| residual.ready());
+        Self { fitted, provenance, residual }
+    }
+
+    /// The same predictor, of which it is known what was measured.
+    pub fn with_provenance(mut self, provenance: Provenance) -> Self {
+        self.provenance = provenance;
+        self
+    }
+
+    /// The latency of a network on the device (on the reference source's scale, if there were several).
+    pub fn predict(&self, network: &Network) -> Prediction {
+        self.predict_features(&Features::of(network))
+    }
+
+    /// The latency of a network with these features.
+    pub fn predict_features(&self, features: &Features) -> Prediction {
+        let correction = self.residual.as_ref().map_or(0.0, |residual| residual.predict(&features.0));
+        let latency_ms = self.fitted.linear.predict(&features.0) * correction.exp();
+        self.interval(latency_ms)
+    }
+
+    /// The latency as `source` measures it.
+    pub fn predict_for_source(&self, features: &Features, source: &str) -> Prediction {
+        let scale = selection::scale_of(&self.fitted.scales, source);
+        self.interval(self.predict_features(features).latency_ms * scale)
+    }
+
+    /// The interval around a predicted latency.
+    pub(super) fn interval(&self, latency_ms: f64) -> Prediction {
+        let factor = self.fitted.half_width.exp();
+        Prediction { latency_ms, low_ms: latency_ms / factor, high_ms: latency_ms * factor }
+    }
+
+    /// Where it comes from.
+    pub fn provenance(&self) -> &Provenance {
+        &self.provenance
+    }
+
+    /// Share of networks the interval is meant to hold.
+    pub fn level(&self) -> f64 {
+        self.fitted.level
+    }
+
+    /// The candidates of the selection with their cross-validated errors; the least was taken.
+    pub fn candidates(&self) -> &[Candidate] {
+        &self.fitted.candidates
+    }
+
+    /// Every source's scale; one entry of 1 if there was but one.
+    pub fn scales(&self) -> &[SourceScale] {
+        &self.fitted.scales
+    }
+
+    /// Writes the JSON document.
+    ///
+    /// # Errors
+    /// What the file system says, with the path.
+    pub fn save(&self, path: &Path) -> Result<(), PredictorError> {
+        let predictor = Stored {
+            provenance: self.provenance.clone(),
+            features: Feature::ALL.iter().map(|feature| feature.name().to_owned()).collect(),
+            model: self.fitted.clone(),
+        };
+        let document = Document { format: FORMAT, digest: digest(&predictor)?, predictor };
+        let mut text = serde_json::to_string_pretty(&document).map_err(PredictorError::Encode)?;
+        text.push('\n');
+        Ok(crate::files::write_atomically(path, text.as_bytes())?)
+    }
+
+    /// Reads what [`Predictor::save`] wrote.
+    ///
+    /// # Errors
+    /// [`PredictorError`], which names the file and says what to do: unreadable, truncated, edited, of another version.
+    pub fn load(path: &Path) -> Result<Self, PredictorError> {
+        let name = || path.display().to_string();
+        let text = fs_err::read_to_string(path)?;
+        let document: serde_json::Value =
+            serde_json::from_str(&text).map_err(|error| PredictorError::Broken { path: name(), error })?;
+        let format = document.get("format").and_then(serde_json::Value::as_u64);
+        if format != Some(u64::from(FORMAT)) {
+            let found = format.map_or("none".to_owned(), |format| format.to_string());
+            return Err(PredictorError::Version { path: name(), expected: FORMAT, found });
+        }
+        let document: Document =
+            serde_json::from_str(&text).map_err(|error| PredictorError::Broken { path: name(), error })?;
+        if digest(&document.predictor)? != document.digest {
+            return Err(PredictorError::Edited { path: name() });
+        }
+        document.predictor.check().map_err(|problem| PredictorError::Content { path: name(), problem })
+    }
+}
+
+impl Stored {
+    fn check(self) -> Result<Predictor, String> {
+        let known = Feature::ALL.iter().map(|feature| feature.name());
+        if !self.features.iter().map(String::as_str).eq(known) {
+            return Err(format!("its {} features are not the {COUNT} this program reads", self.features.len()));
+        }
+        let residual_fits = self.model.residual.as_ref().is_none_or(|residual| residual.is_consistent(COUNT));
+        if self.model.linear.weights.len() != COUNT || !residual_fits {
+            return Err("its arrays have lengths that do not fit together".to_owned());
+        }
+        Ok(Predictor::ready(self.model, self.provenance))
+    }
+}
+
+fn digest(predictor: &Stored) -> Result<String, PredictorError> {
+    let text = serde_json::to_vec(predictor).map_err(PredictorError::Encode)?;
+    Ok(blake3::hash(&text).to_hex().to_string())
+}
