@@ -12,6 +12,7 @@
 #[cfg(feature = "torch")]
 pub mod controller;
 pub mod device;
+pub mod external;
 pub mod files;
 pub mod latency;
 pub mod network;

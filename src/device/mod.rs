@@ -12,6 +12,7 @@ pub mod simulated;
 pub mod statistics;
 pub mod tract;
 pub mod verify;
+pub mod command;
 
 use serde::{Deserialize, Serialize};
 

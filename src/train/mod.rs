@@ -8,6 +8,8 @@ pub mod fit;
 pub mod model;
 #[cfg(feature = "torch")]
 pub mod proxy;
+pub mod command;
+pub mod table;
 
 use crate::space::Architecture;
 

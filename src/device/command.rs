@@ -1,0 +1,71 @@
+//! Timings from the user's own program (see [`crate::external`] for what it is asked and what it answers).
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Clock, Description, Device, DeviceError, Model, Timing};
+use crate::external::{Answer, ExternalError, Program, Request};
+use crate::files;
+
+/// Numbers the requests of all devices of this process, so that their files never meet.
+static NEXT_REQUEST: AtomicU64 = AtomicU64::new(1);
+
+/// The device is a program that times the .tflite file whose path it is given.
+pub struct CommandDevice {
+    program: Program,
+    command: String,
+    scratch: PathBuf,
+}
+
+impl CommandDevice {
+    /// Starts `command`; models are put into the folder `scratch` while they are timed.
+    ///
+    /// # Errors
+    /// [`ExternalError`] if the command is empty or does not start.
+    pub fn start(command: &[String], scratch: &Path) -> Result<Self, ExternalError> {
+        let program = Program::start(command)?;
+        Ok(Self { program, command: command.join(" "), scratch: scratch.to_owned() })
+    }
+
+    fn ask(&mut self, model: &Model, id: u64, path: &Path) -> Result<Timing, DeviceError> {
+        match self.program.ask(&Request::new(id, model.architecture.as_ref(), Some(path))) {
+            Ok(Answer::Latency(wall_ms)) => Ok(Timing { wall_ms, cpu_ms: Vec::new() }),
+            Ok(Answer::Error(problem)) => Err(failed(model, problem)),
+            Ok(Answer::Accuracy(_)) => Err(DeviceError::Library(format!(
+                "'{}' answered request {id} with accuracy; a device must answer with latency_ms",
+                self.command
+            ))),
+            Err(error) => Err(DeviceError::Library(error.to_string())),
+        }
+    }
+}
+
+impl Device for CommandDevice {
+    fn description(&self) -> Description {
+        Description {
+            id: "command".to_owned(),
+            kind: "command".to_owned(),
+            model: self.command.clone(),
+            runtime: "external program".to_owned(),
+            // The program alone knows.
+            threads: 0,
+            clock: Clock::Wall,
+        }
+    }
+
+    fn time(&mut self, model: &Model) -> Result<Timing, DeviceError> {
+        let id = NEXT_REQUEST.fetch_add(1, Ordering::Relaxed);
+        let path = std::path::absolute(self.scratch.join(format!("model-{}-{id}.tflite", std::process::id())))
+            .map_err(|error| failed(model, format!("the scratch folder has no absolute path: {error}")))?;
+        files::write_atomically(&path, &model.bytes).map_err(|error| failed(model, error.to_string()))?;
+        let timing = self.ask(model, id, &path);
+        if let Err(error) = fs_err::remove_file(&path) {
+            tracing::warn!("{error}");
+        }
+        timing
+    }
+}
+
+fn failed(model: &Model, problem: String) -> DeviceError {
+    DeviceError::Model { device: "command".to_owned(), model: model.name.clone(), problem }
+}

@@ -1,0 +1,117 @@
+//! The lines of the protocol.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::space::{Architecture, Block, Skip};
+
+/// One request line.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Request {
+    /// Comes back with the answer.
+    pub id: u64,
+    /// The architecture line; null only for a foreign .tflite file.
+    pub architecture: Option<String>,
+    /// The same block by block, so that the program need not parse the line.
+    pub blocks: Vec<BlockRequest>,
+    /// Where the model lies, for a device.
+    pub tflite: Option<String>,
+}
+
+/// One block of a request.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BlockRequest {
+    /// `conv`, `sepconv` or `mbconv`.
+    pub op: &'static str,
+    /// 1 for `conv` and `sepconv`.
+    pub expansion: usize,
+    /// Side of the square kernel.
+    pub kernel: usize,
+    /// Squeeze ratio, 0 for none.
+    pub se_ratio: f64,
+    /// `none`, `identity` or `pool`.
+    pub skip: Skip,
+    /// Output channels.
+    pub filters: usize,
+    /// Repeats.
+    pub layers: usize,
+    /// Stride of the first repeat.
+    pub stride: usize,
+}
+
+impl From<&Block> for BlockRequest {
+    fn from(block: &Block) -> Self {
+        Self {
+            op: block.operator.name(),
+            expansion: block.operator.expansion(),
+            kernel: block.kernel,
+            se_ratio: block.squeeze_ratio,
+            skip: block.skip,
+            filters: block.filters,
+            layers: block.layers,
+            stride: block.stride,
+        }
+    }
+}
+
+/// What a program answered.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// A trainer's: a fraction from 0 to 1.
+    Accuracy(f64),
+    /// A device's: the milliseconds of every run, at least one, all above 0.
+    Latency(Vec<f64>),
+    /// The program cannot serve this request.
+    Error(String),
+}
+
+/// An answer line as it comes.
+#[derive(Deserialize)]
+struct AnswerLine {
+    id: u64,
+    accuracy: Option<f64>,
+    latency_ms: Option<Vec<f64>>,
+    error: Option<String>,
+}
+
+impl Request {
+    /// A request for an architecture, a .tflite file, or both.
+    pub fn new(id: u64, architecture: Option<&Architecture>, tflite: Option<&Path>) -> Self {
+        Self {
+            id,
+            architecture: architecture.map(Architecture::to_string),
+            blocks: architecture.map_or_else(Vec::new, |all| all.blocks.iter().map(BlockRequest::from).collect()),
+            tflite: tflite.map(|path| path.display().to_string()),
+        }
+    }
+
+    /// The line to send, with its newline.
+    pub(super) fn to_line(&self) -> String {
+        let line = serde_json::to_string(self).expect("strings and numbers can always be written as JSON");
+        line + "\n"
+    }
+
+    /// The answer in `line`, or what is wrong with it.
+    pub(super) fn read_answer(&self, line: &[u8]) -> Result<Answer, String> {
+        let form =
+            r#"expected JSON like {"id":1,"accuracy":0.65}, {"id":1,"latency_ms":[5.1]} or {"id":1,"error":"…"}"#;
+        let answer: AnswerLine = serde_json::from_slice(line).map_err(|error| format!("{form} ({error})"))?;
+        match answer.id {
+            id if id == self.id => {}
+            id => return Err(format!("expected the answer to request {}, found one to {id}", self.id)),
+        }
+        match (answer.accuracy, answer.latency_ms, answer.error) {
+            (Some(accuracy), None, None) if (0.0..=1.0).contains(&accuracy) => Ok(Answer::Accuracy(accuracy)),
+            (Some(accuracy), None, None) => Err(format!("an accuracy must be from 0 to 1, found {accuracy}")),
+            (None, Some(latency), None) if usable(&latency) => Ok(Answer::Latency(latency)),
+            (None, Some(_), None) => Err("latency_ms must be a list of at least one number above 0".to_owned()),
+            (None, None, Some(error)) => Ok(Answer::Error(error)),
+            _ => Err(format!("exactly one of accuracy, latency_ms and error must stand there; {form}")),
+        }
+    }
+}
+
+fn usable(latency_ms: &[f64]) -> bool {
+    !latency_ms.is_empty() && latency_ms.iter().all(|ms| *ms > 0.0 && ms.is_finite())
+}

@@ -1,0 +1,111 @@
+//! Accuracies without training: known ones from a table, and a formula that stands in for training in tests.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rand::Rng;
+
+use super::{Accuracy, AccuracyError, Request};
+use crate::network::Network;
+
+/// Known accuracies by architecture line, from a JSON file `{"input=224 …": 0.71, …}`.
+///
+/// Lines are compared as written by [`crate::space::Architecture`]'s `Display`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table {
+    origin: String,
+    accuracies: BTreeMap<String, f64>,
+}
+
+impl Table {
+    /// Reads the JSON file.
+    ///
+    /// # Errors
+    /// [`AccuracyError::Fatal`]: the file cannot be read, is not such an object, holds a line that is no architecture
+    /// or an accuracy outside 0 to 1.
+    pub fn load(path: &Path) -> Result<Self, AccuracyError> {
+        let origin = path.display().to_string();
+        let refuse = |problem: String| AccuracyError::Fatal(format!("{origin}: {problem}"));
+        let text = fs_err::read_to_string(path).map_err(|error| AccuracyError::Fatal(error.to_string()))?;
+        let entries: BTreeMap<String, f64> = serde_json::from_str(&text)
+            .map_err(|error| refuse(format!("expected a JSON object of accuracies by architecture line: {error}")))?;
+        let mut accuracies = BTreeMap::new();
+        for (line, accuracy) in entries {
+            let architecture = crate::space::parse(&line).map_err(|error| refuse(format!("'{line}': {error}")))?;
+            if !(0.0..=1.0).contains(&accuracy) {
+                return Err(refuse(format!("'{line}': an accuracy must be from 0 to 1, found {accuracy}")));
+            }
+            accuracies.insert(architecture.to_string(), accuracy);
+        }
+        Ok(Self { origin, accuracies })
+    }
+}
+
+impl Accuracy for Table {
+    fn describe(&self) -> String {
+        format!("table {} of {} accuracies", self.origin, self.accuracies.len())
+    }
+
+    fn workers(&self) -> usize {
+        1
+    }
+
+    fn evaluate(&self, request: &Request) -> Result<f64, AccuracyError> {
+        let line = request.architecture.to_string();
+        let missing = || AccuracyError::Candidate {
+            id: request.id,
+            problem: format!("{} has no accuracy for '{line}'", self.origin),
+        };
+        self.accuracies.get(&line).copied().ok_or_else(missing)
+    }
+}
+
+/// A stand-in for training, made up for tests of the search; it says nothing about real networks.
+///
+/// accuracy = 0.95 − 0.45 · (M / 10)^(−1/4) + 0.02 · s + noise, within 0 to 1, where M is the multiply-adds in
+/// millions, s the share of blocks with squeeze-and-excitation, and the noise normal with the given deviation, drawn
+/// from the request's seed and the architecture alone.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct StandIn {
+    /// Standard deviation of the noise, a fraction.
+    pub noise: f64,
+}
+
+impl StandIn {
+    /// The formula without its noise.
+    ///
+    /// # Errors
+    /// The architecture cannot be expanded.
+    pub fn exact(request: &Request) -> Result<f64, AccuracyError> {
+        let network = Network::expand(&request.architecture)
+            .map_err(|error| AccuracyError::Candidate { id: request.id, problem: error.to_string() })?;
+        let blocks = &request.architecture.blocks;
+        let squeezed = blocks.iter().filter(|block| block.squeeze_ratio > 0.0).count() as f64;
+        let tens_of_millions = network.madds() as f64 / 1e7;
+        let bonus = 0.02 * squeezed / blocks.len().max(1) as f64;
+        Ok((0.95 - 0.45 * tens_of_millions.powf(-0.25) + bonus).clamp(0.0, 1.0))
+    }
+
+    fn draw(&self, request: &Request) -> f64 {
+        let digest = blake3::hash(format!("{} {}", request.seed, request.architecture).as_bytes());
+        let [a, b, c, d, e, f, g, h, ..] = *digest.as_bytes();
+        let mut random = crate::seeded(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
+        // Box and Muller's transform.
+        let radius = (-2.0 * (1.0 - random.r#gen::<f64>()).ln()).sqrt();
+        self.noise * radius * (std::f64::consts::TAU * random.r#gen::<f64>()).cos()
+    }
+}
+
+impl Accuracy for StandIn {
+    fn describe(&self) -> String {
+        format!("stand-in formula with noise {} (no training)", self.noise)
+    }
+
+    fn workers(&self) -> usize {
+        1
+    }
+
+    fn evaluate(&self, request: &Request) -> Result<f64, AccuracyError> {
+        Ok((Self::exact(request)? + self.draw(request)).clamp(0.0, 1.0))
+    }
+}
