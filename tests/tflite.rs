@@ -32,6 +32,8 @@ fn deviation(found: &[f32], expected: &[f32]) -> f64 {
 fn torch(network: &Network, weights: &Weights, image: &[f32]) -> Vec<f32> {
     use mnas::train::model::{Mode, Model};
     let Shape { height, width, channels } = network.input;
+    // Two OpenMP threads on a busy machine wait for each other most of the time.
+    tch::set_num_threads(1);
     let image = tch::Tensor::from_slice(image).view([1, height as i64, width as i64, channels as i64]);
     let model = Model::from_weights(network, weights).expect("the weights are the network's");
     let logits = tch::no_grad(|| model.forward(&image.permute([0, 3, 1, 2]), Mode::Evaluate));
@@ -175,4 +177,87 @@ fn the_reference_networks_compute_what_torch_does() {
         let network = Network::expand(&space::parse(name).unwrap().at_input(96)).unwrap();
         assert_all_agree(&mut host, name, &network, &mut seeded(3));
     }
+}
+
+#[test]
+fn a_file_says_what_is_in_it_and_its_weights_are_aligned() {
+    let network = Network::expand(&space::parse("mnasnet-a1").unwrap()).unwrap();
+    let file = model("A1", &network, &Weights::random(&network, &mut seeded(4))).bytes;
+    let summary = tflite::read(&file).unwrap();
+    let counts: Vec<(&str, usize)> = [
+        ("ADD", 9),
+        ("AVERAGE_POOL_2D", 9),
+        ("CONV_2D", 49),
+        ("DEPTHWISE_CONV_2D", 16),
+        ("FULLY_CONNECTED", 1),
+        ("LOGISTIC", 8),
+        ("MUL", 8),
+        ("RESHAPE", 1),
+    ]
+    .into();
+    assert_eq!(summary.counts().iter().map(|(name, count)| (name.as_str(), *count)).collect::<Vec<_>>(), counts);
+    assert_eq!((&summary.inputs[0].shape[..], &summary.outputs[0].shape[..]), (&[1, 224, 224, 3][..], &[1, 1000][..]));
+    assert_eq!(summary.min_runtime_version.as_deref(), Some("1.14.0"));
+    let root = tract_tflite::tflite::root_as_model(&file).unwrap();
+    let buffers = root.buffers().unwrap();
+    assert!(buffers.get(0).data().is_none(), "buffer 0 is the empty one");
+    for data in buffers.iter().filter_map(|buffer| buffer.data()) {
+        let offset = data.bytes().as_ptr() as usize - file.as_ptr() as usize;
+        assert_eq!(offset % 16, 0, "a buffer of {} bytes starts at {offset}", data.len());
+    }
+}
+
+#[test]
+fn the_same_network_and_weights_give_the_same_bytes() {
+    let network = Network::expand(&space::parse("mnasnet-small/32").unwrap()).unwrap();
+    let weights = Weights::random(&network, &mut seeded(5));
+    assert_eq!(tflite::write(&network, &weights).unwrap(), tflite::write(&network, &weights).unwrap());
+}
+
+#[test]
+fn a_file_cut_anywhere_is_one_clear_error_on_every_path() {
+    let network = Network::expand(&space::parse("mnasnet-small/32").unwrap().with_classes(10)).unwrap();
+    let whole = model("cut", &network, &Weights::random(&network, &mut seeded(6)));
+    let mut host = HostDevice::new(HostSettings::default()).unwrap();
+    for part in 0..40 {
+        let cut = Model { bytes: whole.bytes[..whole.bytes.len() * part / 40].to_vec(), ..whole.clone() };
+        let problem = tflite::read(&cut.bytes).unwrap_err().to_string();
+        assert!(problem.contains("cut short") && problem.lines().count() == 1, "{problem}");
+        let problem = host.time(&cut).unwrap_err().to_string();
+        assert!(problem.starts_with("device host: model 'cut': not a usable .tflite file"), "{problem}");
+        assert!(tract::infer(&cut.bytes, &[]).unwrap_err().contains("cut short"));
+    }
+    assert!(!host.time(&whole).unwrap().wall_ms.is_empty(), "the device stays usable");
+}
+
+#[test]
+fn flipped_bytes_in_the_structure_never_crash_the_reader() {
+    let network = Network::expand(&space::parse("mnasnet-small/32").unwrap().with_classes(10)).unwrap();
+    let whole = model("flipped", &network, &Weights::random(&network, &mut seeded(7))).bytes;
+    let mut random = seeded(8);
+    let refused = (0..300).filter(|_| {
+        let mut broken = whole.clone();
+        // The structure lies in front, the weights behind it.
+        let place = random.gen_range(0..8192);
+        broken[place] = broken[place].wrapping_add(random.gen_range(1..=255));
+        tflite::read(&broken).is_err()
+    });
+    assert!(refused.count() > 30, "a good part of the structure is offsets, and those are verified");
+}
+
+#[test]
+fn weights_that_do_not_fit_are_named() {
+    let network = Network::expand(&space::parse("mnasnet-small/32").unwrap()).unwrap();
+    let good = Weights::random(&network, &mut seeded(9));
+    let refusal = |spoil: &dyn Fn(&mut Weights)| {
+        let mut weights = good.clone();
+        spoil(&mut weights);
+        tflite::write(&network, &weights).unwrap_err().to_string()
+    };
+    let missing = refusal(&|weights| drop(weights.0.remove("stem.weight")));
+    assert!(missing.contains("'stem.weight' of shape [8, 3, 3, 3]"), "{missing}");
+    let diverged = refusal(&|weights| weights.0.get_mut("head.bn.bias").unwrap().fill(f32::NAN));
+    assert!(diverged.contains("'head.bn.bias'") && diverged.contains("diverge"), "{diverged}");
+    let negative = refusal(&|weights| weights.0.get_mut("head.bn.running_var").unwrap().fill(-1.0));
+    assert!(negative.contains("layer 'head'") && negative.contains("running_var"), "{negative}");
 }

@@ -9,9 +9,11 @@ use super::Description;
 pub struct Environment {
     /// The device that was measured.
     pub device: Description,
+    /// blake3 of the runtime's library in hexadecimal digits, where this machine loaded one.
+    pub library_blake3: Option<String>,
     /// Processor of the machine that measured.
     pub processor: String,
-    /// Its logical cores.
+    /// Logical cores this process may use.
     pub cores: usize,
     /// How its clock is governed, where Linux says so.
     pub governor: Option<String>,
@@ -26,8 +28,10 @@ pub struct Environment {
 impl Environment {
     /// The environment as it is now.
     pub fn now(device: Description) -> Self {
+        let library = (device.kind == super::host::ID).then(super::litert::Runtime::shared).and_then(Result::ok);
         Self {
             device,
+            library_blake3: library.map(|library| library.hash().to_owned()),
             processor: processor(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             governor: read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),

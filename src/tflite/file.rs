@@ -18,6 +18,13 @@ const IDENTIFIER: &str = "TFL3";
 /// Name and length of the metadata that says which runtime is old enough.
 const MIN_RUNTIME_VERSION: (&str, usize) = ("min_runtime_version", 16);
 
+/// Weights start at multiples of this many bytes.
+const ALIGNMENT: usize = 16;
+/// Bytes of one weight.
+const VALUE: usize = 4;
+/// Weights are copied so many bytes at a time.
+const BLOCK: usize = 1024;
+
 /// Position of a tensor in the file's list.
 pub(super) type TensorIndex = i32;
 
@@ -59,13 +66,13 @@ impl FileBuilder {
 
     /// A tensor of weights.
     pub fn weights(&mut self, name: &str, shape: &[i32], values: &[f32]) -> TensorIndex {
-        let buffer = self.buffer(values.len(), |index| values[index].to_le_bytes());
+        let buffer = self.buffer(values, f32::to_le_bytes);
         self.tensor(name, shape, TensorType::FLOAT32, buffer)
     }
 
     /// A vector of integers, such as a shape.
     pub fn integers(&mut self, name: &str, values: &[i32]) -> TensorIndex {
-        let buffer = self.buffer(values.len(), |index| values[index].to_le_bytes());
+        let buffer = self.buffer(values, i32::to_le_bytes);
         self.tensor(name, &[values.len() as i32], TensorType::INT32, buffer)
     }
 
@@ -131,27 +138,26 @@ impl FileBuilder {
         self.tensors.len() as i32 - 1
     }
 
-    /// A buffer of `count` 4-byte values; returns its index.
-    fn buffer(&mut self, count: usize, value: impl Fn(usize) -> [u8; 4]) -> u32 {
-        let data = self.aligned(count, value);
+    /// A buffer of 4-byte values; returns its index.
+    fn buffer<T: Copy>(&mut self, values: &[T], bytes: impl Fn(T) -> [u8; VALUE]) -> u32 {
+        let data = self.aligned(values, bytes);
         self.buffers.push(Buffer::create(&mut self.builder, &BufferArgs { data: Some(data) }));
         self.buffers.len() as u32 - 1
     }
 
-    /// A byte vector whose first byte is aligned. Flatbuffers are written back to front: whole chunks, of which the
-    /// last may have bytes to spare, then the true length in bytes before the first.
-    fn aligned(&mut self, count: usize, value: impl Fn(usize) -> [u8; 4]) -> WIPOffset<Vector<'static, u8>> {
-        let chunks = count.div_ceil(Chunk::VALUES);
-        self.builder.start_vector::<Chunk>(chunks);
-        for chunk in (0..chunks).rev() {
-            let mut bytes = [0; Chunk::BYTES];
-            let first = chunk * Chunk::VALUES;
-            for (index, place) in (first..count).zip(bytes.chunks_exact_mut(4)) {
-                place.copy_from_slice(&value(index));
-            }
-            self.builder.push(Chunk(bytes));
+    /// A byte vector whose first byte is aligned. Flatbuffers are written back to front: first the values that fill no
+    /// whole block, padded to aligned chunks, then the blocks, then the true length before them.
+    fn aligned<T: Copy>(&mut self, values: &[T], bytes: impl Fn(T) -> [u8; VALUE]) -> WIPOffset<Vector<'static, u8>> {
+        let padded = (VALUE * values.len()).next_multiple_of(ALIGNMENT);
+        self.builder.start_vector::<Block<ALIGNMENT>>(padded / ALIGNMENT);
+        let blocks = values.chunks_exact(BLOCK / VALUE);
+        for values in blocks.remainder().chunks(ALIGNMENT / VALUE).rev() {
+            self.builder.push(Block::<ALIGNMENT>::of(values, &bytes));
         }
-        self.builder.end_vector::<u8>(4 * count)
+        for values in blocks.rev() {
+            self.builder.push(Block::<BLOCK>::of(values, &bytes));
+        }
+        self.builder.end_vector::<u8>(VALUE * values.len())
     }
 
     fn subgraph(&mut self, input: TensorIndex, output: TensorIndex) -> WIPOffset<SubGraph<'static>> {
@@ -171,7 +177,8 @@ impl FileBuilder {
         let version = self.codes.iter().map(|code| code.since).max().unwrap_or_default();
         let mut text = version.to_string().into_bytes();
         text.resize(length, 0);
-        let buffer = self.buffer(length / 4, |index| [0, 1, 2, 3].map(|byte| text[4 * index + byte]));
+        let words: Vec<[u8; VALUE]> = text.chunks_exact(VALUE).map(|b| [b[0], b[1], b[2], b[3]]).collect();
+        let buffer = self.buffer(&words, |word| word);
         let name = self.builder.create_string(name);
         Metadata::create(&mut self.builder, &MetadataArgs { name: Some(name), buffer })
     }
@@ -189,16 +196,22 @@ impl Registration {
     }
 }
 
-/// Sixteen bytes pushed as one item: this is what aligns a buffer.
+/// Bytes pushed as one item; its alignment is what aligns a buffer.
 #[derive(Clone, Copy)]
-struct Chunk([u8; Chunk::BYTES]);
+struct Block<const BYTES: usize>([u8; BYTES]);
 
-impl Chunk {
-    const BYTES: usize = 16;
-    const VALUES: usize = Self::BYTES / 4;
+impl<const BYTES: usize> Block<BYTES> {
+    /// The values' bytes, followed by zeros.
+    fn of<T: Copy>(values: &[T], bytes: impl Fn(T) -> [u8; VALUE]) -> Self {
+        let mut block = [0; BYTES];
+        for (place, &value) in block.chunks_exact_mut(VALUE).zip(values) {
+            place.copy_from_slice(&bytes(value));
+        }
+        Self(block)
+    }
 }
 
-impl Push for Chunk {
+impl<const BYTES: usize> Push for Block<BYTES> {
     type Output = Self;
 
     unsafe fn push(&self, destination: &mut [u8], _written: usize) {
@@ -206,6 +219,6 @@ impl Push for Chunk {
     }
 
     fn alignment() -> PushAlignment {
-        PushAlignment::new(Self::BYTES)
+        PushAlignment::new(ALIGNMENT)
     }
 }

@@ -21,23 +21,33 @@ pub(super) struct Folded {
 /// The folded weights of a convolution, depthwise convolution or dense layer.
 pub(super) fn fold(layer: &Layer, weights: &Weights) -> Result<Folded, TfliteError> {
     let array = |suffix: &str| weights.get(&format!("{}.{suffix}", layer.name));
-    let mut weight = array("weight")?.clone();
-    let bias = if layer.kind.has_batch_norm() {
+    let weight = array("weight")?;
+    let (scale, bias) = if layer.kind.has_batch_norm() {
         let (gamma, beta) = (array("bn.weight")?, array("bn.bias")?);
         let (mean, variance) = (array("bn.running_mean")?, array("bn.running_var")?);
-        let scale = gamma / &variance.mapv(|variance| (variance + BATCH_NORM_EPSILON).sqrt());
-        for (mut filter, &scale) in weight.axis_iter_mut(Axis(0)).zip(&scale) {
-            filter *= scale;
-        }
-        beta - &(mean * &scale)
+        let scale = gamma / variance.mapv(|variance| (variance + BATCH_NORM_EPSILON).sqrt());
+        let bias = beta - mean * &scale;
+        (row_major(&scale), row_major(&bias))
     } else {
-        array("bias")?.clone()
+        let bias = row_major(array("bias")?);
+        (vec![1.0; bias.len()], bias)
     };
-    if weight.iter().chain(&bias).any(|value| !value.is_finite()) {
+    let (shape, weight) = in_file_order(layer.kind, scaled(weight, &scale));
+    // No early exit, so that the compiler can look at many values at once.
+    let finite = |values: &[f32]| values.iter().fold(true, |finite, value| finite & value.is_finite());
+    if !(finite(&weight) && finite(&bias)) {
         return Err(TfliteError::NotFinite { layer: layer.name.to_string() });
     }
-    let (shape, weight) = in_file_order(layer.kind, weight);
-    Ok(Folded { shape, weight, bias: row_major(bias) })
+    Ok(Folded { shape, weight, bias })
+}
+
+/// Each filter (along the first axis) times its scale.
+fn scaled(weight: &ArrayD<f32>, scale: &[f32]) -> ArrayD<f32> {
+    let mut weight = weight.to_owned();
+    for (mut filter, &scale) in weight.axis_iter_mut(Axis(0)).zip(scale) {
+        filter.map_inplace(|value| *value *= scale);
+    }
+    weight
 }
 
 /// `[out, in, k, k]` to `[out, k, k, in]`, depthwise `[c, 1, k, k]` to `[1, k, k, c]`; dense weights stay.
@@ -47,9 +57,11 @@ fn in_file_order(kind: LayerKind, weight: ArrayD<f32>) -> (Vec<i32>, Vec<f32>) {
         LayerKind::DepthwiseConv { .. } => weight.permuted_axes(IxDyn(&[1, 2, 3, 0])),
         _ => weight,
     };
-    (ordered.shape().iter().map(|&side| side as i32).collect(), row_major(ordered))
+    let shape = ordered.shape().iter().map(|&side| side as i32).collect();
+    let values = if ordered.is_standard_layout() { ordered.into_raw_vec_and_offset().0 } else { row_major(&ordered) };
+    (shape, values)
 }
 
-fn row_major(array: ArrayD<f32>) -> Vec<f32> {
-    if array.is_standard_layout() { array.into_raw_vec_and_offset().0 } else { array.iter().copied().collect() }
+fn row_major(array: &ArrayD<f32>) -> Vec<f32> {
+    array.iter().copied().collect()
 }
