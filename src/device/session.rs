@@ -3,7 +3,7 @@
 //! In each round every model is loaded afresh once, in an order drawn from the seed, so that slow changes of the
 //! machine meet all models alike. All runs are kept. A model's latency is the median over its loads of each load's
 //! median; loads, not runs, are the independent samples behind its interval, since one network's median differs more
-//! between fresh loads (4 %) than within one (2.5 %). A ratio to a baseline is taken round by round.
+//! between fresh loads (4 %) than within one (2.5 %), measured on a shared two-core x86 host. A ratio to a baseline is taken round by round.
 
 use std::ops::ControlFlow;
 

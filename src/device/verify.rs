@@ -1,7 +1,7 @@
 //! Whether a device computes what the model says: its output for a seeded input against another runtime's.
 //!
-//! The other runtime is tract. Two of its readers' faults, an f32 MEAN that comes out wrong and operators it lacks,
-//! do not touch files that mnas wrote but do touch converters'; for those it is LiteRT's own kernels without XNNPACK.
+//! The other runtime is tract, which reads every file that mnas writes. Converters' files may hold operators that tract
+//! lacks, or MEAN, which tract 0.23 computes wrongly in f32; for those it is LiteRT's own kernels, without XNNPACK.
 
 use rand::Rng;
 use serde::{Deserialize, Serialize};
