@@ -7,16 +7,23 @@ pub(super) type Handle = *mut c_void;
 /// 0 is success.
 pub(super) type Status = c_int;
 
-/// An option of the environment: its tag, then a tagged value.
+/// An option of the environment.
 #[repr(C)]
 pub(super) struct EnvironmentOption {
     pub tag: c_int,
-    pub kind: c_int,
-    pub padding: c_int,
-    pub value: i64,
+    pub value: Value,
 }
 
-/// Value type of [`EnvironmentOption`]: an integer.
+/// A value that says its type; 16 bytes, so that an option has 24.
+#[repr(C)]
+pub(super) struct Value {
+    pub kind: c_int,
+    pub integer: i64,
+}
+
+const _: () = assert!(size_of::<EnvironmentOption>() == 24 && std::mem::offset_of!(EnvironmentOption, value) == 8);
+
+/// The kind of an integer [`Value`].
 pub(super) const INTEGER: c_int = 2;
 /// Which accelerators to register by themselves; 1 is the processor.
 pub(super) const AUTO_REGISTER_ACCELERATORS: c_int = 24;

@@ -9,7 +9,7 @@ use std::ptr::null_mut;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::functions::{
-    AUTO_REGISTER_ACCELERATORS, CPU, EnvironmentOption, Functions, Handle, INTEGER, LEAST_LOG_SEVERITY, check,
+    AUTO_REGISTER_ACCELERATORS, CPU, EnvironmentOption, Functions, Handle, INTEGER, LEAST_LOG_SEVERITY, Value, check,
 };
 use crate::device::DeviceError;
 
@@ -137,7 +137,7 @@ fn missing(places: &[PathBuf]) -> DeviceError {
 }
 
 fn create_environment(functions: &Functions) -> Result<Handle, DeviceError> {
-    let option = |tag, value| EnvironmentOption { tag, kind: INTEGER, padding: 0, value };
+    let option = |tag, integer| EnvironmentOption { tag, value: Value { kind: INTEGER, integer } };
     let options = [option(AUTO_REGISTER_ACCELERATORS, i64::from(CPU)), option(LEAST_LOG_SEVERITY, 3)];
     let mut environment = null_mut();
     // SAFETY: the array lives through the call, which copies it.
