@@ -53,7 +53,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let options: ProxyOptions = toml::from_str(&arguments.proxy.join("\n"))?;
     let folder: PathBuf = std::env::temp_dir().join(format!("mnas-proxy-study-{}", std::process::id()));
     draw.check()?.draw(&folder)?;
-    let short = Proxy::load(options.clone(), &folder)?;
+    let options = ProxyOptions { data: folder.clone(), ..options };
+    let short = Proxy::load(options.clone())?;
     fs_err::remove_dir_all(&folder)?;
     let mut longer = options;
     longer.recipe.epochs *= arguments.long.max(1);

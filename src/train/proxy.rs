@@ -7,12 +7,13 @@
 //!
 //! | option | default | purpose | range |
 //! |---|---|---|---|
+//! | `data` | `images` | the image folder, see [`super::data`] | |
 //! | `size` | 32 | side that images are resized to | 8–1024 |
 //! | `workers` | 0 | trainings at the same time; 0: one per processor | 0–1024 |
 //! | `skip_limit` | 0.01 | largest part of the images that may fail to decode | 0–1 |
-//! | `recipe` | [`Recipe`] | see [`super::fit`] | |
+//! | `epochs`, `batch`, `learning_rate`, … | | the recipe, see [`super::fit`] | |
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -25,8 +26,10 @@ use crate::network::Network;
 
 /// Options of proxy training, as a search file's `[accuracy]` states them; the module's text has the table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
+#[serde(default, deny_unknown_fields)]
 pub struct ProxyOptions {
+    /// The image folder.
+    pub data: PathBuf,
     /// Side that images are resized to.
     pub size: usize,
     /// Trainings at the same time; 0: one per processor.
@@ -40,7 +43,7 @@ pub struct ProxyOptions {
 
 impl Default for ProxyOptions {
     fn default() -> Self {
-        Self { size: 32, workers: 0, skip_limit: 0.01, recipe: Recipe::default() }
+        Self { data: PathBuf::from("images"), size: 32, workers: 0, skip_limit: 0.01, recipe: Recipe::default() }
     }
 }
 
@@ -86,13 +89,13 @@ impl Proxy {
     ///
     /// # Errors
     /// [`ProxyError`].
-    pub fn load(options: ProxyOptions, folder: &Path) -> Result<Self, ProxyError> {
+    pub fn load(options: ProxyOptions) -> Result<Self, ProxyError> {
         options.check()?;
-        let data = Dataset::load(folder, &LoadOptions { size: options.size, skip_limit: options.skip_limit })?;
+        let data = Dataset::load(&options.data, &LoadOptions { size: options.size, skip_limit: options.skip_limit })?;
         Ok(Self { options, data: Arc::new(data) })
     }
 
-    /// A proxy over images that are in memory already, at whatever size they have there.
+    /// A proxy over images that are in memory already: neither the folder nor the size in `options` matters.
     ///
     /// # Errors
     /// [`ProxyError::Option`].

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use image::imageops::FilterType;
+use image::imageops::{self, FilterType};
 use rayon::prelude::*;
 
 use super::{Dataset, Split};
@@ -108,7 +108,8 @@ impl Dataset {
             return Err(DataError::Empty { path: folder.join("train"), problem });
         }
         if let Some(class) = validation.keys().find(|class| !train.contains_key(*class)) {
-            return Err(DataError::UnknownClass { path: folder.join("val").join(class), class: clone(class) });
+            let (path, class) = (folder.join("val").join(class), class.clone());
+            return Err(DataError::UnknownClass { path, class });
         }
         if validation.is_empty() {
             let problem = "no class folder".to_owned();
@@ -127,10 +128,6 @@ impl Dataset {
         check_skipped(folder, &skipped, total, options.skip_limit)?;
         Ok(Self { classes, size: options.size, train, validation, skipped })
     }
-}
-
-fn clone(class: &str) -> String {
-    class.to_owned()
 }
 
 /// Image files by class folder, both sorted; other files and hidden folders do not count.
@@ -184,11 +181,13 @@ fn decode(path: &Path, size: usize) -> Result<Vec<u8>, Skipped> {
     let skipped = |problem: String| Skipped { path: path.to_owned(), problem };
     let bytes = fs_err::read(path).map_err(|error| skipped(error.to_string()))?;
     let image = image::load_from_memory(&bytes).map_err(|error| skipped(error.to_string()))?.to_rgb8();
-    let side = size as u32;
-    if image.dimensions() == (side, side) {
-        return Ok(image.into_raw());
+    let (width, height) = image.dimensions();
+    let square = width.min(height);
+    let middle = imageops::crop_imm(&image, (width - square) / 2, (height - square) / 2, square, square).to_image();
+    if square as usize == size {
+        return Ok(middle.into_raw());
     }
-    Ok(image::DynamicImage::from(image).resize_to_fill(side, side, FilterType::Triangle).into_rgb8().into_raw())
+    Ok(imageops::resize(&middle, size as u32, size as u32, FilterType::Triangle).into_raw())
 }
 
 fn check_skipped(folder: &Path, skipped: &[Skipped], total: usize, limit: f64) -> Result<(), DataError> {
