@@ -32,7 +32,7 @@ struct Arguments {
     #[arg(long)]
     draw: Vec<String>,
     /// Options of the proxy as `name = value`, one per flag, in TOML.
-    #[arg(long)]
+    #[arg(long, default_value = "epochs = 2")]
     proxy: Vec<String>,
     /// `cargo bench` passes it.
     #[arg(long, hide = true)]
@@ -107,7 +107,7 @@ fn thread_seconds() -> f64 {
 }
 
 fn line(row: &Row) -> String {
-    let list = |values: &[f64]| values.iter().map(|value| format!("{value:.3}")).collect::<Vec<_>>().join(" ");
+    let list = |values: &[f64]| values.iter().map(|value| format!("{value:.4}")).collect::<Vec<_>>().join(" ");
     format!(
         "{:5.1} s | short {} | long {} | {:6.1}M | {}",
         row.seconds,

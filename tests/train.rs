@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 
 use mnas::network::{Network, Weights};
 use mnas::space;
-use mnas::train::data::{Dataset, LoadOptions};
+use mnas::train::data::{Dataset, LoadOptions, augment};
 use mnas::train::draw::{DrawOptions, Folder};
 use mnas::train::fit::{Recipe, fit};
+use mnas::train::full::FullOptions;
 use mnas::train::model::{Mode, Model};
 use mnas::train::proxy::{Proxy, ProxyOptions};
 use mnas::train::{Accuracy as _, AccuracyError, Request};
@@ -175,11 +176,10 @@ fn an_image_folder_is_read_with_classes_in_order_of_their_names_and_pixels_as_th
     let image = few().check().unwrap().image(Folder::Validation, 2, 3);
     assert_eq!((data.validation.labels()[13], data.validation.pixels(13)), (2, image.as_raw().as_slice()));
 
-    let (images, labels) = data.validation.batch(&[13, 13], &[false, true], Device::Cpu);
-    assert_eq!((images.size(), labels.int64_value(&[1])), (vec![2, 3, 16, 16], 2));
+    let (images, labels) = data.validation.batch(&[13, 12], Device::Cpu);
+    assert_eq!((images.size(), labels.int64_value(&[0])), (vec![2, 3, 16, 16], 2));
     let red = f64::from(image.get_pixel(5, 7)[0]) / 127.5 - 1.0;
     assert!((images.double_value(&[0, 0, 7, 5]) - red).abs() < 1e-6);
-    assert!((images.double_value(&[1, 0, 7, 15 - 5]) - red).abs() < 1e-6, "the second is mirrored");
 }
 
 #[test]
@@ -280,7 +280,8 @@ fn a_loss_that_is_no_number_ends_the_training_at_its_step() {
     let mut weights = Model::new(&network, &mut mnas::seeded(1)).to_weights();
     weights.0.get_mut("classifier.weight").unwrap().fill(f32::MAX);
     let model = Model::from_weights(&network, &weights).unwrap();
-    let error = fit(&model, &data.train, &Recipe { batch: 8, ..Recipe::default() }, &mut mnas::seeded(1)).unwrap_err();
+    let error = fit(&model, &data.train, &Recipe { epochs: 3, batch: 8, ..Recipe::default() }, &mut mnas::seeded(1))
+        .unwrap_err();
     assert!(error.to_string().contains("diverged at step 1 of 15"), "{error}");
 }
 
@@ -292,4 +293,62 @@ fn options_are_read_from_a_search_file_and_a_misspelt_one_is_refused() {
     assert_eq!(options.recipe.batch, Recipe::default().batch);
     let error = toml::from_str::<ProxyOptions>("epoch = 7").unwrap_err().to_string();
     assert!(error.contains("epoch"), "{error}");
+}
+
+#[test]
+fn mirroring_flips_some_images_and_a_crop_of_everything_changes_nothing() {
+    let images = images(16, 8);
+    let mirrored = augment::mirror(&images, &mut mnas::seeded(1));
+    let is = |image: i64, other: &Tensor| mirrored.get(image) == other.get(image);
+    let flipped = (0..16).filter(|&image| is(image, &images.flip([3]))).count();
+    assert!((0..16).all(|image| is(image, &images) || is(image, &images.flip([3]))));
+    assert!((1..16).contains(&flipped), "{flipped} of 16");
+
+    // A square view of the whole image: any ratio but 1 would need a smaller area.
+    let ramp = Tensor::arange(8, (Kind::Float, Device::Cpu)).expand([4, 3, 8, 8], false).contiguous();
+    let cropped = augment::crop(&ramp, 0.2, &mut mnas::seeded(1));
+    let steps = cropped.narrow(3, 2, 4) - cropped.narrow(3, 1, 4);
+    assert!(steps.min().double_value(&[]) > 0.0 && steps.max().double_value(&[]) <= 1.0001, "a crop only stretches");
+}
+
+#[test]
+fn full_training_learns_saves_after_every_epoch_and_returns_what_it_saved_last() {
+    let options = DrawOptions { size: 16, classes: 6, train: 600, validation: 120, difficulty: 0.1, seed: 1 };
+    let folder = drawn(options);
+    let data =
+        Dataset::load(&folder.path().join("images"), &LoadOptions { size: 16, ..LoadOptions::default() }).unwrap();
+    let network = network("input=16 stem=8 r1_k3_s22_e1_i8_o16_conv r1_k3_s22_e3_i16_o24 head=0 classes=6");
+    let options = FullOptions {
+        epochs: 12,
+        batch: 20,
+        learning_rate: 0.1,
+        warm_up: 1.0,
+        least_area: 0.8,
+        mirror: false,
+        ..FullOptions::default()
+    };
+    let mut seen = Vec::new();
+    let (progress, weights) = options
+        .clone()
+        .check()
+        .unwrap()
+        .train(&network, &data, Device::Cpu, |progress, weights| {
+            seen.push((*progress, weights.clone()));
+            Ok(())
+        })
+        .unwrap();
+    assert_eq!(seen.iter().map(|(progress, _)| progress.epochs).collect::<Vec<_>>(), (1..=12).collect::<Vec<_>>());
+    assert_eq!(seen[11], (progress, weights.clone()));
+    assert!(progress.top1 > 0.4 && progress.top5 >= progress.top1, "{progress:?}");
+    assert!(seen[11].0.loss < seen[0].0.loss);
+    weights.check(&network).unwrap();
+
+    let other = options.check().unwrap().train(
+        &Network { input: mnas::network::Shape::square(64, 3), ..network },
+        &data,
+        Device::Cpu,
+        |_, _| Ok(()),
+    );
+    let error = other.unwrap_err().to_string();
+    assert!(error.contains("64x64 pixels in 6 classes") && error.contains("16x16"), "{error}");
 }

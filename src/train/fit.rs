@@ -2,8 +2,8 @@
 //!
 //! | option | default | purpose | range |
 //! |---|---|---|---|
-//! | `epochs` | 3 | passes over the training images | 1–10,000 |
-//! | `batch` | 64 | images per step; the last, smaller batch of an epoch is left out | 2–4096 |
+//! | `epochs` | 5 | passes over the training images | 1–10,000 |
+//! | `batch` | 32 | images per step; the last, smaller batch of an epoch is left out | 2–4096 |
 //! | `learning_rate` | 0.01 | at its peak | above 0, to 1 |
 //! | `warm_up` | 0.3 | part of the steps in which the rate rises | 0–0.9 |
 //! | `weight_decay` | 0.05 | of convolutions and the dense layer, times the rate | 0–1 |
@@ -13,11 +13,10 @@
 //!
 //! The schedule and the optimizer's second moment (β₂ 0.99) are for trainings of a few hundred steps.
 
-use rand::Rng;
 use serde::{Deserialize, Serialize};
 use tch::{COptimizer, Tensor};
 
-use super::data::Split;
+use super::data::{Split, augment};
 use super::model::{Mode, Model};
 use crate::Random;
 
@@ -46,8 +45,8 @@ pub struct Recipe {
 impl Default for Recipe {
     fn default() -> Self {
         Self {
-            epochs: 3,
-            batch: 64,
+            epochs: 5,
+            batch: 32,
             learning_rate: 0.01,
             warm_up: 0.3,
             weight_decay: 0.05,
@@ -131,10 +130,10 @@ pub fn fit(model: &Model, split: &Split, recipe: &Recipe, random: &mut Random) -
         let order = split.shuffled(random);
         for (batch, images) in order.chunks_exact(recipe.batch).enumerate() {
             let step = epoch * steps_per_epoch + batch;
-            let mirrored: Vec<bool> = images.iter().map(|_| recipe.mirror && random.r#gen()).collect();
             optimizer.set_learning_rate(recipe.rate(step, steps))?;
             optimizer.zero_grad()?;
-            let (images, labels) = split.batch(images, &mirrored, model.device());
+            let (images, labels) = split.batch(images, model.device());
+            let images = if recipe.mirror { augment::mirror(&images, random) } else { images };
             loss(model, &images, &labels, recipe.label_smoothing).f_backward()?;
             if !clip(&trained, recipe.clip) {
                 return Err(FitError::Diverged { step: step + 1, steps, what: "the gradient" });
@@ -165,16 +164,18 @@ fn clip(trained: &[&Tensor], longest: f64) -> bool {
 
 /// The part of the images that `model` classifies rightly.
 pub fn accuracy(model: &Model, split: &Split) -> f64 {
+    accuracy_within(model, split, 1)
+}
+
+/// The part of the images whose class is among the `likeliest` first that `model` names.
+pub fn accuracy_within(model: &Model, split: &Split, likeliest: usize) -> f64 {
     const BATCH: usize = 250;
     let all: Vec<usize> = (0..split.len()).collect();
+    let likeliest = likeliest.min(model.network().classes()) as i64;
     let right = |images: &[usize]| {
-        let (images, labels) = split.batch(images, &[], model.device());
-        model
-            .forward(&images, Mode::Evaluate)
-            .argmax(1, false)
-            .eq_tensor(&labels)
-            .sum(tch::Kind::Int64)
-            .int64_value(&[])
+        let (images, labels) = split.batch(images, model.device());
+        let (_, named) = model.forward(&images, Mode::Evaluate).topk(likeliest, 1, true, true);
+        named.eq_tensor(&labels.unsqueeze(1)).sum(tch::Kind::Int64).int64_value(&[])
     };
     let right: i64 = tch::no_grad(|| all.chunks(BATCH).map(right).sum());
     right as f64 / split.len().max(1) as f64

@@ -5,6 +5,8 @@ pub mod draw;
 #[cfg(feature = "torch")]
 pub mod fit;
 #[cfg(feature = "torch")]
+pub mod full;
+#[cfg(feature = "torch")]
 pub mod model;
 #[cfg(feature = "torch")]
 pub mod proxy;

@@ -84,8 +84,25 @@ impl Model {
 
     /// The same model with its weights on another device.
     pub fn on(self, device: Device) -> Self {
-        let rate = self.statistics_rate;
-        Self { statistics_rate: rate, ..Self::build(&self.network, &self.to_weights(), device) }
+        Self { statistics_rate: self.statistics_rate, ..Self::build(&self.network, &self.to_weights(), device) }
+    }
+
+    /// A second model with the same values.
+    pub fn copy(&self) -> Self {
+        Self { statistics_rate: self.statistics_rate, ..Self::build(&self.network, &self.to_weights(), self.device) }
+    }
+
+    /// Moves every value, running statistics included, by `share` of the way to `other`'s: a moving average.
+    ///
+    /// # Panics
+    /// If `other` is a model of another network.
+    pub fn approach(&mut self, other: &Self, share: f64) {
+        tch::no_grad(|| {
+            for ((_, own), (_, aim)) in self.named().zip(other.named()) {
+                // A shallow clone shares its values.
+                let _ = own.shallow_clone().lerp_(aim, share);
+            }
+        });
     }
 
     /// Sets how much of a batch's statistics enters the running ones: 1 − the momentum as MnasNet's paper states it.

@@ -4,6 +4,8 @@
 //! Images are cut to the middle square, resized, and kept as bytes, row by row, three channels side by side: what
 //! torch reads as channels last without a copy.
 
+#[cfg(feature = "torch")]
+pub mod augment;
 mod folder;
 
 pub use folder::{DataError, LoadOptions, Skipped};
@@ -66,22 +68,14 @@ impl Split {
         order
     }
 
-    /// Images `[n, 3, size, size]` from −1 to 1, channels last, those flagged in `mirrored` left to right, with labels `[n]`.
+    /// Images `[n, 3, size, size]` from −1 to 1, channels last, with labels `[n]`.
     ///
     /// # Panics
     /// If an index is not below [`Split::len`].
     #[cfg(feature = "torch")]
-    pub fn batch(&self, images: &[usize], mirrored: &[bool], device: Device) -> (Tensor, Tensor) {
+    pub fn batch(&self, images: &[usize], device: Device) -> (Tensor, Tensor) {
         let side = self.size as i64;
-        let mut bytes = Vec::with_capacity(images.len() * self.size * self.size * 3);
-        for (position, &image) in images.iter().enumerate() {
-            if mirrored.get(position).copied().unwrap_or(false) {
-                let rows = self.pixels(image).chunks_exact(self.size * 3);
-                bytes.extend(rows.flat_map(|row| row.chunks_exact(3).rev().flatten()));
-            } else {
-                bytes.extend_from_slice(self.pixels(image));
-            }
-        }
+        let bytes: Vec<u8> = images.iter().flat_map(|&image| self.pixels(image)).copied().collect();
         let pixels = Tensor::from_data_size(&bytes, &[images.len() as i64, side, side, 3], Kind::Uint8);
         let labels: Vec<i64> = images.iter().map(|&image| self.labels[image]).collect();
         let values = pixels.to_device(device).to_kind(Kind::Float) / 127.5 - 1.0;

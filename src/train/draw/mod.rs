@@ -1,8 +1,8 @@
 //! The built-in data set: small drawn images, so that a search can be tried without a download.
 //!
 //! A class is a shape filled with stripes of one of two directions, which stay with the image when the shape turns.
-//! Each image has a difficulty d, uniform from 0 to [`DrawOptions::difficulty`], that scales everything which hides the
-//! class: rotation by up to ±180°·d, shift, shrinking, a colour cast, clutter, noise, and with probability d/2 a dark
+//! Each image has a difficulty d = u²·[`DrawOptions::difficulty`], u uniform from 0 to 1, that scales everything which
+//! hides the class: rotation by up to ±180°·d, shift, shrinking, a colour cast, clutter, noise, and with probability d/2 a dark
 //! shape on a bright ground. Easy images are learnt within a few hundred steps; hard ones keep networks apart.
 //!
 //! Every image has its own generator (stream = split, class, number), so the files depend on the options alone, not on
@@ -14,16 +14,15 @@
 //! | `classes` | 10 | two per shape: disc, triangle, square, cross, ring, star, crescent, ell | 2–16 |
 //! | `train` | 6000 | training images, spread evenly over the classes | 1 per class–1,000,000 |
 //! | `validation` | 2000 | images accuracies are taken from | 1 per class–1,000,000 |
-//! | `difficulty` | 0.6 | largest d | 0–1 |
+//! | `difficulty` | 1.0 | largest d | 0–1 |
 //! | `seed` | 1 | | |
 //!
 //! ```
-//! use mnas::train::draw::{DrawOptions, Folder};
+//! use mnas::train::draw::DrawOptions;
 //! let folder = std::env::temp_dir().join(format!("mnas-draw-{}", std::process::id()));
 //! DrawOptions { train: 20, validation: 10, ..DrawOptions::default() }.check()?.draw(&folder)?;
 //! assert!(folder.join("train/disc-horizontal/00000.png").exists());
 //! # std::fs::remove_dir_all(folder)?;
-//! # let _ = Folder::Train;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
@@ -61,7 +60,7 @@ pub struct DrawOptions {
 
 impl Default for DrawOptions {
     fn default() -> Self {
-        Self { size: 32, classes: 10, train: 6000, validation: 2000, difficulty: 0.6, seed: 1 }
+        Self { size: 32, classes: 10, train: 6000, validation: 2000, difficulty: 1.0, seed: 1 }
     }
 }
 
@@ -192,7 +191,7 @@ impl Drawing {
     pub fn image(&self, split: Folder, class: usize, number: usize) -> RgbImage {
         let mut random = crate::seeded(self.0.seed);
         random.set_stream(((split as u64) << 60) | ((class as u64) << 40) | number as u64);
-        let difficulty = self.0.difficulty * random.r#gen::<f32>();
+        let difficulty = self.0.difficulty * random.r#gen::<f32>().powi(2);
         Scene::new(class, difficulty, &mut random).paint(self.0.size, &mut random)
     }
 }
