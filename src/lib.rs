@@ -16,6 +16,7 @@ pub mod external;
 pub mod files;
 pub mod latency;
 pub mod network;
+pub mod report;
 pub mod search;
 pub mod space;
 pub mod store;

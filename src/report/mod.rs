@@ -1,0 +1,12 @@
+//! What a search found, for people: pure functions from [`ReportData`] to text, SVG and one HTML page.
+//!
+//! [`ReportData`] is also, written as JSON, what `mnas report --json` prints. Text and page show the same [`tables`].
+
+pub mod data;
+mod format;
+pub mod html;
+pub mod svg;
+pub mod tables;
+pub mod text;
+
+pub use data::ReportData;

@@ -1,0 +1,239 @@
+//! The report's plots, as SVG documents.
+
+use std::ops::Range;
+
+use plotters::chart::SeriesLabelPosition;
+use plotters::prelude::*;
+use plotters::series::DashedLineSeries;
+
+use super::data::{Candidate, ReportData};
+
+/// Pixels of every plot.
+const SIZE: (u32, u32) = (560, 360);
+const BLUE: RGBColor = RGBColor(0x1f, 0x5f, 0xa8);
+const ORANGE: RGBColor = RGBColor(0xd9, 0x74, 0x1e);
+const GREY: RGBColor = RGBColor(0x9a, 0xa3, 0xad);
+const INK: RGBColor = RGBColor(0x33, 0x3a, 0x42);
+
+/// A plot could not be drawn.
+#[derive(Debug, thiserror::Error)]
+#[error("the plot '{title}' could not be drawn: {problem}")]
+pub struct PlotError {
+    /// Which.
+    pub title: &'static str,
+    /// What the drawing library said.
+    pub problem: String,
+}
+
+/// One plot.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plot {
+    /// What it shows.
+    pub title: &'static str,
+    /// A complete SVG document.
+    pub svg: String,
+}
+
+/// How a series is drawn.
+#[derive(Clone, Copy)]
+enum Mark {
+    Line,
+    Dashes,
+    Dots,
+    Rings,
+    /// A wide ring around something else.
+    Halo,
+}
+
+struct Series {
+    name: &'static str,
+    mark: Mark,
+    colour: RGBColor,
+    points: Vec<(f64, f64)>,
+}
+
+struct Figure {
+    title: &'static str,
+    axes: [&'static str; 2],
+    decimals: [usize; 2],
+    /// The vertical range where it is not the data's.
+    vertical: Option<Range<f64>>,
+    legend: SeriesLabelPosition,
+    series: Vec<Series>,
+}
+
+/// Every plot for which there is data, in reading order.
+///
+/// # Errors
+/// [`PlotError`], which nothing in the data should cause.
+pub fn all(data: &ReportData) -> Result<Vec<Plot>, PlotError> {
+    let figures = [rewards(data), front(data), predictions(data), exploration(data)];
+    figures.into_iter().flatten().map(|figure| Ok(Plot { title: figure.title, svg: draw(&figure)? })).collect()
+}
+
+fn rewards(data: &ReportData) -> Option<Figure> {
+    let counted = |values: Vec<f64>| -> Vec<(f64, f64)> {
+        values.into_iter().enumerate().map(|(index, value)| (index as f64 + 1.0, value)).collect()
+    };
+    let each = counted(data.candidates.iter().map(|candidate| candidate.reward).collect());
+    let best = steps(&counted(data.best_reward_by_evaluation.clone()));
+    (!best.is_empty()).then(|| Figure {
+        title: "Reward by evaluation",
+        axes: ["evaluation", "reward"],
+        decimals: [0, 3],
+        vertical: None,
+        legend: SeriesLabelPosition::LowerRight,
+        series: vec![series("a candidate", Mark::Dots, GREY, each), series("best so far", Mark::Line, BLUE, best)],
+    })
+}
+
+fn front(data: &ReportData) -> Option<Figure> {
+    let place = |candidate: &Candidate| (candidate.latency_ms, 100.0 * candidate.accuracy);
+    let of = |measured: bool| -> Vec<(f64, f64)> {
+        data.candidates.iter().filter(|candidate| candidate.measured == measured).map(place).collect()
+    };
+    let accuracies = || data.candidates.iter().map(|candidate| 100.0 * candidate.accuracy);
+    let (least, most) = (accuracies().fold(f64::INFINITY, f64::min), accuracies().fold(f64::NEG_INFINITY, f64::max));
+    let target = vec![(data.target.latency_ms, least), (data.target.latency_ms, most)];
+    (!data.candidates.is_empty()).then(|| Figure {
+        title: "Accuracy and latency",
+        axes: ["latency in ms", "accuracy in %"],
+        decimals: [1, 1],
+        vertical: None,
+        legend: SeriesLabelPosition::LowerRight,
+        series: vec![
+            series("latency predicted", Mark::Rings, GREY, of(false)),
+            series("latency measured", Mark::Dots, BLUE, of(true)),
+            series("Pareto front", Mark::Line, BLUE, steps(&data.pareto.iter().map(place).collect::<Vec<_>>())),
+            series("target", Mark::Dashes, ORANGE, target),
+            series("best", Mark::Halo, ORANGE, data.best.iter().map(place).collect()),
+        ],
+    })
+}
+
+fn predictions(data: &ReportData) -> Option<Figure> {
+    let pairs: Vec<(f64, f64)> =
+        data.predictor.pairs.iter().map(|pair| (pair.measured_ms, pair.predicted_ms)).collect();
+    let most = pairs.iter().map(|pair| pair.0.max(pair.1)).fold(0.0, f64::max);
+    let least = pairs.iter().map(|pair| pair.0.min(pair.1)).fold(most, f64::min);
+    let slope = |factor: f64| vec![(least, least * factor), (most, most * factor)];
+    (!pairs.is_empty()).then(|| Figure {
+        title: "Predicted and measured latency",
+        axes: ["measured in ms", "predicted in ms"],
+        decimals: [1, 1],
+        vertical: None,
+        legend: SeriesLabelPosition::LowerRight,
+        series: vec![
+            series("equal", Mark::Line, GREY, slope(1.0)),
+            series("10 % above and below", Mark::Dashes, GREY, slope(1.1)),
+            series("", Mark::Dashes, GREY, slope(0.9)),
+            series("a candidate", Mark::Dots, BLUE, pairs),
+        ],
+    })
+}
+
+fn exploration(data: &ReportData) -> Option<Figure> {
+    let entropy = data.steps.iter().filter_map(|step| Some((step.step as f64, 100.0 * step.entropy?))).collect();
+    let new = data.steps.iter().map(|step| (step.step as f64, 100.0 * step.new_share())).collect();
+    (data.steps.len() > 1).then(|| Figure {
+        title: "Exploration by step",
+        axes: ["step", "%"],
+        decimals: [0, 0],
+        vertical: Some(0.0..105.0),
+        legend: SeriesLabelPosition::LowerLeft,
+        series: vec![
+            series("entropy, of a uniform policy's", Mark::Line, BLUE, entropy),
+            series("new among the sampled", Mark::Line, ORANGE, new),
+        ],
+    })
+}
+
+fn series(name: &'static str, mark: Mark, colour: RGBColor, points: Vec<(f64, f64)>) -> Series {
+    let points = points.into_iter().filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
+    Series { name, mark, colour, points }
+}
+
+/// A staircase: each value holds until the next point.
+fn steps(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let corner = |pair: &[(f64, f64)]| [pair[0], (pair[1].0, pair[0].1)];
+    points.windows(2).flat_map(corner).chain(points.last().copied()).collect()
+}
+
+/// The range of values with a margin; never empty.
+fn range(values: impl Iterator<Item = f64> + Clone) -> Range<f64> {
+    let (least, most) = (values.clone().fold(f64::INFINITY, f64::min), values.fold(f64::NEG_INFINITY, f64::max));
+    let margin = (0.06 * (most - least)).max(1e-3 * most.abs()).max(1e-9);
+    if least <= most { least - margin..most + margin } else { 0.0..1.0 }
+}
+
+fn draw(figure: &Figure) -> Result<String, PlotError> {
+    let mut svg = String::new();
+    let backend = SVGBackend::with_string(&mut svg, SIZE);
+    draw_on(backend, figure).map_err(|error| PlotError { title: figure.title, problem: error.to_string() })?;
+    Ok(svg)
+}
+
+fn draw_on<'a>(
+    backend: SVGBackend<'a>,
+    figure: &Figure,
+) -> Result<(), DrawingAreaErrorKind<<SVGBackend<'a> as DrawingBackend>::ErrorType>> {
+    let area = backend.into_drawing_area();
+    area.fill(&WHITE)?;
+    let points = || figure.series.iter().flat_map(|series| series.points.iter());
+    let horizontal = range(points().map(|point| point.0));
+    let vertical = figure.vertical.clone().unwrap_or_else(|| range(points().map(|point| point.1)));
+    let mut chart = ChartBuilder::on(&area)
+        .margin(14)
+        .x_label_area_size(44)
+        .y_label_area_size(62)
+        .build_cartesian_2d(horizontal, vertical)?;
+    chart
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(GREY.mix(0.25))
+        .axis_style(GREY)
+        .label_style(("sans-serif", 14, &INK))
+        .x_desc(figure.axes[0])
+        .y_desc(figure.axes[1])
+        .x_labels(8)
+        .y_labels(7)
+        .x_label_formatter(&|value| format!("{value:.*}", figure.decimals[0]))
+        .y_label_formatter(&|value| format!("{value:.*}", figure.decimals[1]))
+        .draw()?;
+    for series in figure.series.iter().filter(|series| !series.points.is_empty()) {
+        let (colour, mark, points) = (series.colour, series.mark, series.points.iter().copied());
+        let stroke = colour.stroke_width(2);
+        let drawn = match mark {
+            Mark::Line => chart.draw_series(LineSeries::new(points, stroke))?,
+            Mark::Dashes => chart.draw_series(DashedLineSeries::new(points, 6, 4, stroke))?,
+            Mark::Dots | Mark::Rings => chart.draw_series(points.map(|at| Circle::new(at, 3, dot(mark, colour))))?,
+            Mark::Halo => chart.draw_series(points.map(|at| Circle::new(at, 7, stroke)))?,
+        };
+        let (left, right) = ([(0, 0), (7, 0)], [(11, 0), (18, 0)]);
+        match mark {
+            _ if series.name.is_empty() => drawn,
+            Mark::Line => {
+                drawn.label(series.name).legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], stroke))
+            }
+            Mark::Dashes => drawn.label(series.name).legend(move |at| {
+                EmptyElement::at(at) + PathElement::new(left, stroke) + PathElement::new(right, stroke)
+            }),
+            Mark::Dots | Mark::Rings => {
+                drawn.label(series.name).legend(move |(x, y)| Circle::new((x + 9, y), 3, dot(mark, colour)))
+            }
+            Mark::Halo => drawn.label(series.name).legend(move |(x, y)| Circle::new((x + 9, y), 6, stroke)),
+        };
+    }
+    chart
+        .configure_series_labels()
+        .position(figure.legend.clone())
+        .background_style(WHITE.mix(0.85))
+        .border_style(GREY.mix(0.5))
+        .label_font(("sans-serif", 14, &INK))
+        .draw()?;
+    area.present()
+}
+
+fn dot(mark: Mark, colour: RGBColor) -> ShapeStyle {
+    if matches!(mark, Mark::Rings) { colour.stroke_width(1) } else { colour.mix(0.8).filled() }
+}

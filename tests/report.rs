@@ -1,0 +1,246 @@
+//! The report says what the data says: as text, as plots, and as a page that nothing in the data can break.
+
+use mnas::report::data::*;
+use mnas::report::{ReportData, html, svg, text};
+use rand::Rng;
+
+/// A search of 48 evaluations in six steps, made up.
+fn data() -> ReportData {
+    let mut random = mnas::seeded(5);
+    let mut data = ReportData {
+        measurements: 12,
+        seconds: Seconds { training: 231.4, measuring: 48.2, controller: 2.9, total: 285.0 },
+        overhead_percent: 0.9,
+        target: TargetSummary { latency_ms: 2.0, reward: "soft".into() },
+        device: DeviceSummary {
+            id: "host".into(),
+            model: "Example CPU <8> & Co".into(),
+            runtime: "LiteRT 2.1.6, XNNPACK".into(),
+            threads: 1,
+        },
+        accuracy_source: "proxy training, 3 epochs of 'images' at 32 pixels".into(),
+        algorithm: "ppo".into(),
+        seed: 1,
+        version: "0.1.0".into(),
+        ..ReportData::default()
+    };
+    for index in 0..48 {
+        let latency_ms = random.gen_range(1.0..4.0_f64);
+        let accuracy = 0.55 + 0.2 * (latency_ms / 4.0).sqrt() + random.gen_range(0.0..0.08) + 0.001 * f64::from(index);
+        let reward = accuracy * (latency_ms / 2.0).powf(-0.07);
+        let architecture =
+            format!("input=64 stem=16 r1_k3_s11_e1_i16_o8 r{}_k5_s22_e3_i8_o24 classes=10", index % 4 + 1);
+        let measured = index % 4 == 3;
+        if measured {
+            let predicted_ms = latency_ms * random.gen_range(0.93..1.09);
+            data.predictor.pairs.push(PredictedMeasured { predicted_ms, measured_ms: latency_ms });
+        }
+        data.candidates.push(Candidate { architecture, accuracy, latency_ms, measured, reward });
+        let before = data.best_reward_by_evaluation.last().copied().unwrap_or(0.0);
+        data.best_reward_by_evaluation.push(reward.max(before));
+    }
+    for step in 1..=6 {
+        data.steps.push(Step {
+            step,
+            sampled: 64,
+            duplicates: 3 * (step - 1),
+            screened: 56 - 3 * (step - 1),
+            trained: 8,
+            timed: 2,
+            entropy: Some(0.99 - 0.05 * step as f64),
+        });
+    }
+    let mut by_latency = data.candidates.clone();
+    by_latency.sort_by(|a, b| a.latency_ms.total_cmp(&b.latency_ms));
+    for candidate in by_latency {
+        if data.pareto.last().is_none_or(|last| candidate.accuracy > last.accuracy) {
+            data.pareto.push(candidate);
+        }
+    }
+    data.evaluations = data.candidates.len();
+    data.predictor = data.predictor.pairs.into();
+    data.best = data.candidates.iter().max_by(|a, b| a.reward.total_cmp(&b.reward)).cloned();
+    data.final_rows = vec![
+        final_row("best", 1.98, Some(0.731), Some(0.62), 5_400_000, 181_000),
+        final_row("second", 2.21, Some(0.728), Some(0.69), 6_100_000, 203_000),
+        final_row("mnasnet-a1@0.35/64", 3.05, None, Some(0.95), 29_000_000, 1_747_000),
+        final_row("mobilenet-v2@0.35/64", 3.20, None, Some(1.0), 27_700_000, 1_677_000),
+    ];
+    data
+}
+
+fn final_row(
+    name: &str,
+    latency_ms: f64,
+    accuracy: Option<f64>,
+    ratio: Option<f64>,
+    madds: usize,
+    params: usize,
+) -> FinalRow {
+    FinalRow {
+        name: name.to_owned(),
+        latency_ms,
+        low_ms: latency_ms - 0.02,
+        high_ms: latency_ms + 0.03,
+        ratio_to_mobilenet_v2: ratio,
+        accuracy,
+        madds,
+        params,
+    }
+}
+
+#[test]
+fn the_text_is_a_headline_and_aligned_tables() {
+    insta::assert_snapshot!(text::render(&data()), @r"
+    best: accuracy 80.3 %, 1.67 ms predicted (target 2.00 ms), reward 0.8137
+      input=64 stem=16 r1_k3_s11_e1_i16_o8 r3_k5_s22_e3_i8_o24 classes=10
+    48 evaluations, 12 measurements in 4 min 45 s; ppo with the soft reward, seed 1, on Example CPU <8> & Co
+    predictor: 4.3 % mean error on 12 candidates timed later
+
+    Final timing, in interleaved rounds
+    network                median      interval  of MobileNetV2  accuracy  multiply-adds  parameters
+    ────────────────────  ───────  ────────────  ──────────────  ────────  ─────────────  ──────────
+    best                  1.98 ms  1.96 to 2.01            0.62    73.1 %         5.40 M      0.18 M
+    second                2.21 ms  2.19 to 2.24            0.69    72.8 %         6.10 M      0.20 M
+    mnasnet-a1@0.35/64    3.05 ms  3.03 to 3.08            0.95         –         29.0 M      1.75 M
+    mobilenet-v2@0.35/64  3.20 ms  3.18 to 3.23            1.00         –         27.7 M      1.68 M
+
+    Pareto front
+    latency     source  accuracy  reward  architecture
+    ───────  ─────────  ────────  ──────  ───────────────────────────────────────────────────────────────────
+    1.01 ms   measured    70.9 %  0.7437  input=64 stem=16 r1_k3_s11_e1_i16_o8 r4_k5_s22_e3_i8_o24 classes=10
+    1.12 ms  predicted    75.3 %  0.7838  input=64 stem=16 r1_k3_s11_e1_i16_o8 r2_k5_s22_e3_i8_o24 classes=10
+    1.35 ms  predicted    76.8 %  0.7898  input=64 stem=16 r1_k3_s11_e1_i16_o8 r3_k5_s22_e3_i8_o24 classes=10
+    1.58 ms  predicted    78.8 %  0.8008  input=64 stem=16 r1_k3_s11_e1_i16_o8 r2_k5_s22_e3_i8_o24 classes=10
+    1.67 ms  predicted    80.3 %  0.8137  input=64 stem=16 r1_k3_s11_e1_i16_o8 r3_k5_s22_e3_i8_o24 classes=10
+    2.44 ms  predicted    80.8 %  0.7971  input=64 stem=16 r1_k3_s11_e1_i16_o8 r1_k5_s22_e3_i8_o24 classes=10
+    2.92 ms  predicted    83.1 %  0.8096  input=64 stem=16 r1_k3_s11_e1_i16_o8 r1_k5_s22_e3_i8_o24 classes=10
+    3.84 ms  predicted    84.2 %  0.8041  input=64 stem=16 r1_k3_s11_e1_i16_o8 r2_k5_s22_e3_i8_o24 classes=10
+    3.86 ms  predicted    84.9 %  0.8110  input=64 stem=16 r1_k3_s11_e1_i16_o8 r3_k5_s22_e3_i8_o24 classes=10
+
+    Candidates by step
+    step  sampled  duplicates  screened out  trained  timed  entropy
+    ────  ───────  ──────────  ────────────  ───────  ─────  ───────
+    1          64           0            56        8      2     0.94
+    2          64           3            53        8      2     0.89
+    3          64           6            50        8      2     0.84
+    4          64           9            47        8      2     0.79
+    5          64          12            44        8      2     0.74
+    6          64          15            41        8      2     0.69
+    all       384          45           291       48     12     0.69
+
+    Time
+    spent on          wall time    share
+    ───────────────  ──────────  ───────
+    training         3 min 51 s   81.2 %
+    measuring              48 s   16.9 %
+    controller            2.9 s    1.0 %
+    the loop itself       2.6 s    0.9 %
+    all              4 min 45 s  100.0 %
+    ");
+}
+
+#[test]
+fn a_run_without_evaluations_says_so_and_has_no_plots() {
+    let empty = ReportData::default();
+    assert!(text::render(&empty).starts_with("no candidate has been evaluated yet\n0 evaluations"));
+    assert!(svg::all(&empty).unwrap().is_empty());
+    assert!(html::render(&empty).unwrap().contains("No candidate has been evaluated yet."));
+}
+
+#[test]
+fn a_run_of_one_evaluation_has_its_plots() {
+    let mut one = data();
+    one.candidates.truncate(1);
+    one.best_reward_by_evaluation.truncate(1);
+    one.pareto.truncate(1);
+    let titles: Vec<&str> = svg::all(&one).unwrap().iter().map(|plot| plot.title).collect();
+    assert!(titles.contains(&"Reward by evaluation") && titles.contains(&"Accuracy and latency"));
+}
+
+#[test]
+fn long_searches_are_summed_up_without_losing_a_candidate() {
+    let mut long = data();
+    long.steps = (1..=250).map(|step| Step { step, sampled: 10, trained: step % 3, ..Step::default() }).collect();
+    let tables = mnas::report::tables::all(&long);
+    let phases = tables.iter().find(|table| table.title == "Candidates by step").unwrap();
+    let (total, rows) = phases.rows.split_last().unwrap();
+    assert!(rows.len() <= 20);
+    for column in [1, 4] {
+        let sum: usize = rows.iter().map(|row| row[column].parse::<usize>().unwrap()).sum();
+        assert_eq!(sum.to_string(), total[column]);
+    }
+    assert_eq!((total[1].as_str(), total[6].as_str()), ("2500", "–"));
+}
+
+/// Checks that tags close in order; returns the names of all elements.
+fn elements(document: &str) -> Vec<String> {
+    let (mut open, mut seen) = (Vec::new(), Vec::new());
+    let mut rest = document;
+    while let Some(start) = rest.find('<') {
+        let end = start + rest[start..].find('>').expect("a tag that never ends");
+        let tag = &rest[start + 1..end];
+        rest = &rest[end + 1..];
+        if tag.starts_with(['!', '?']) || tag.starts_with("meta") {
+            continue;
+        }
+        if let Some(name) = tag.strip_prefix('/') {
+            assert_eq!(open.pop().as_deref(), Some(name));
+            continue;
+        }
+        let name = tag.split([' ', '/']).next().unwrap().to_owned();
+        seen.push(name.clone());
+        if !tag.ends_with('/') {
+            open.push(name);
+        }
+    }
+    assert!(open.is_empty(), "{open:?} never closed");
+    seen
+}
+
+#[test]
+fn plots_are_well_formed_and_hold_every_candidate() {
+    let data = data();
+    let plots = svg::all(&data).unwrap();
+    assert_eq!(plots.len(), 4);
+    for plot in &plots {
+        assert!(plot.svg.starts_with("<svg") && !plot.svg.contains("NaN"), "{}", plot.title);
+        elements(&plot.svg);
+    }
+    let circles = elements(&plots[0].svg).iter().filter(|name| *name == "circle").count();
+    assert_eq!(circles, 48 + 1, "every candidate and the legend's sign");
+}
+
+#[test]
+fn the_page_is_well_formed_whatever_names_say_and_asks_the_network_for_nothing() {
+    let mut hostile = data();
+    hostile.device.model = "<script>alert('x')</script> \"phone\" & more".into();
+    hostile.final_rows[0].name = "</td><img src=x onerror=alert(1)>".into();
+    hostile.accuracy_source = "</section>".into();
+    for candidate in hostile.best.iter_mut().chain(&mut hostile.pareto) {
+        candidate.architecture = "<b>bold</b>".into();
+    }
+    let page = html::render(&hostile).unwrap();
+    let names = elements(&page);
+    assert!(!names.iter().any(|name| ["script", "img", "link", "iframe"].contains(&name.as_str())));
+    assert!(page.contains("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt; &quot;phone&quot; &amp; more"));
+    assert!(!page.contains("<b>bold"));
+    let beyond_namespace = page.replace("http://www.w3.org/2000/svg", "");
+    assert!(!beyond_namespace.contains("http"), "nothing is fetched");
+}
+
+#[test]
+fn the_json_has_the_promised_fields_and_reads_back() {
+    let data = data();
+    let json = serde_json::to_value(&data).unwrap();
+    for field in ["architecture", "accuracy", "latency_ms", "measured", "reward"] {
+        assert!(!json["best"][field].is_null() && !json["pareto"][0][field].is_null(), "{field}");
+    }
+    for field in ["training", "measuring", "controller", "total"] {
+        assert!(json["seconds"][field].is_number(), "{field}");
+    }
+    assert_eq!(json["evaluations"], 48);
+    assert_eq!(json["measurements"], 12);
+    assert_eq!(json["best_reward_by_evaluation"].as_array().unwrap().len(), 48);
+    assert_eq!(serde_json::from_value::<ReportData>(json).unwrap(), data);
+}
