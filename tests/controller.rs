@@ -153,18 +153,20 @@ fn equal_seeds_draw_equal_sequences_and_others_do_not() {
 fn a_loaded_controller_continues_bit_for_bit() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("controller.safetensors");
-    let (mut straight, mut random) = (controller(&SIZES, Settings::default(), 21), mnas::seeded(22));
-    learn(&mut straight, &mut random, 4);
-    straight.save(&path).unwrap();
-    let valid = Settings::default().check().unwrap();
-    let mut loaded = Controller::load(&path, &SIZES, valid).unwrap();
-    assert_eq!(loaded, straight);
+    for baseline in [Baseline::MovingAverage, Baseline::Value] {
+        let settings = Settings { baseline, ..Settings::default() };
+        let (mut straight, mut random) = (controller(&SIZES, settings.clone(), 21), mnas::seeded(22));
+        learn(&mut straight, &mut random, 4);
+        straight.save(&path).unwrap();
+        let mut loaded = Controller::load(&path, &SIZES, settings.check().unwrap()).unwrap();
+        assert_eq!(loaded, straight);
 
-    let mut random_again = random.clone();
-    learn(&mut straight, &mut random, 4);
-    learn(&mut loaded, &mut random_again, 4);
-    assert_eq!(loaded.to_bytes().unwrap(), straight.to_bytes().unwrap());
-    assert_eq!(loaded.sample(5, &mut random_again), straight.sample(5, &mut random));
+        let mut random_again = random.clone();
+        learn(&mut straight, &mut random, 4);
+        learn(&mut loaded, &mut random_again, 4);
+        assert_eq!(loaded.to_bytes().unwrap(), straight.to_bytes().unwrap());
+        assert_eq!(loaded.sample(5, &mut random_again), straight.sample(5, &mut random));
+    }
 }
 
 #[test]
@@ -214,7 +216,7 @@ fn settings_are_read_with_defaults_and_refused_with_their_range() {
     let read = |text: &str| toml::from_str::<Settings>(text);
     assert_eq!(read("").unwrap(), Settings::default());
     assert!(read("").unwrap().check().is_ok());
-    assert_eq!(read("baseline = \"moving_average\"").unwrap().baseline, Baseline::MovingAverage);
+    assert_eq!(read("baseline = \"value\"").unwrap().baseline, Baseline::Value);
     assert!(read("learningrate = 1").is_err());
     for (text, message) in [
         ("hidden = 0", "controller setting hidden must be from 1 to 4096, but is 0"),

@@ -8,15 +8,24 @@
 //! | `learning_rate` | 1e-3 | Adam's step | above 0, at most 1 |
 //! | `clip` | 0.2 | probability ratios count within 1 ± clip | above 0, below 1 |
 //! | `epochs` | 4 | passes over a batch in one update | 1 to 100 |
-//! | `entropy_weight` | 0.2 | weight of the entropy bonus (nats per token) | 0 to 10 |
-//! | `baseline` | `value` | what a reward is compared with: `value` or `moving_average` | |
-//! | `value_weight` | 0.5 | weight of the value head's squared error; no use with `moving_average` | 0 to 10 |
-//! | `gae_lambda` | 0.95 | how far a reward reaches back past the value head: 1 all the way, 0 one token | 0 to 1 |
+//! | `entropy_weight` | 0.1 | weight of the entropy bonus (nats per token) | 0 to 10 |
+//! | `baseline` | `moving_average` | what a reward is compared with: `value` or `moving_average` | |
+//! | `value_weight` | 0.5 | with `value`: weight of the value head's squared error | 0 to 10 |
+//! | `gae_lambda` | 0.95 | with `value`: how far a reward reaches back, 1 all the way, 0 one token | 0 to 1 |
 //! | `average_weight` | 0.95 | weight of the past in the moving average and variance of the rewards | 0 to below 1 |
 //! | `gradient_norm` | 0.5 | longer gradients are scaled down to this norm | above 0 |
 //!
 //! Hidden units, initial range and the average's weight are NASNet's, whose controller MnasNet uses; its learning rate
-//! (3.5e-4) and entropy weight (1e-5) belong to thousands of candidates and collapse or idle on hundreds.
+//! (3.5e-4) and entropy weight (1e-5) are for thousands of candidates. Ours were picked on a made-up reward: 42 tokens
+//! of the `mnasnet` space, every token and every pair of neighbours contributing a random amount, noise of 0.27 points,
+//! batches of 16; mean of the last batch as a share of the way from a random to the best sequence, six seeds:
+//!
+//! | `baseline`, `learning_rate`, `entropy_weight` | 192 samples | 496 | 992 | entropy then |
+//! |---|---|---|---|---|
+//! | `moving_average`, 1e-3, 0.1 | 0.39 | 0.84 | 0.97 | 0.10 |
+//! | `moving_average`, 2e-3, 0.1 | 0.49 | 0.90 | 0.98 | 0.05 |
+//! | `value`, 1e-3, 0.05 | 0.35 | 0.78 | 0.95 | 0.14 |
+//! | `value`, 1e-3, 0.2 (three seeds) | 0.12 | 0.29 | 0.40 | above 0.8 |
 
 use serde::{Deserialize, Serialize};
 
@@ -24,11 +33,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Baseline {
-    /// A value head on the LSTM and generalised advantage estimation.
-    #[default]
-    Value,
     /// The exponential moving average of past rewards, the same for every token (NASNet).
+    #[default]
     MovingAverage,
+    /// A value head on the LSTM and generalised advantage estimation.
+    Value,
 }
 
 /// Hyper-parameters before [`Settings::check`]; the module's text has the table.
@@ -70,8 +79,8 @@ impl Default for Settings {
             learning_rate: 1e-3,
             clip: 0.2,
             epochs: 4,
-            entropy_weight: 0.2,
-            baseline: Baseline::Value,
+            entropy_weight: 0.1,
+            baseline: Baseline::MovingAverage,
             value_weight: 0.5,
             gae_lambda: 0.95,
             average_weight: 0.95,
