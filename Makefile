@@ -2,12 +2,11 @@
 # rest (scripts/setup.py) into ~/.cache/mnas, once.
 
 CACHE := $(or $(MNAS_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mnas)
-# One profile for everything, so that the dependencies are compiled once.
-CARGO := cargo --locked
+# Everything is built in the release profile, so that the dependencies are compiled once.
 DENY_VERSION := 0.20.2
 DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 
-.PHONY: setup demo test lint bench clean-demo
+.PHONY: setup demo test lint bench
 
 setup:
 	python3 scripts/setup.py
@@ -34,4 +33,4 @@ bench: setup
 	cargo bench --locked
 
 $(DENY):
-	cargo install --locked --quiet --root $(CACHE)/cargo-deny-$(DENY_VERSION) cargo-deny@$(DENY_VERSION)
+	cargo install --locked --quiet --debug --root $(CACHE)/cargo-deny-$(DENY_VERSION) cargo-deny@$(DENY_VERSION)

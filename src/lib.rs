@@ -8,7 +8,26 @@
 //! space ──► network ──► tflite ──► device ──► latency ┐
 //!               └─────► train ───────────► accuracy ──┴─► search (reward, controller) ──► report
 //! ```
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`space`] | the factorized hierarchical search space as data, tokens ↔ architecture, block strings, reference networks |
+//! | [`network`] | the one expansion into layers; parameters, multiply-adds, memory, weights |
+//! | [`tflite`] | the .tflite writer, and a reader for checks |
+//! | [`device`] | what can time a model, measurement sessions and their statistics |
+//! | [`latency`] | features, measured data, regressors, intervals, calibration |
+//! | [`train`] | data sets, the torch model of a network, proxy training, other sources of accuracy |
+//! | [`controller`] | the LSTM policy and PPO (feature `torch`) |
+//! | [`search`] | reward, screening, the loop, the Pareto front |
+//! | [`store`] | the run directory and its SQLite ledger |
+//! | [`report`] | tables, SVG and HTML |
+//! | [`external`] | the user's own trainer or device as a program |
+//! | [`cli`] | the command line |
+//!
+//! Each uses only those before it in the order `space` < `network`, `controller`, `store` < `tflite`, `train`, `report`
+//! < `device` < `latency` < `search` < `cli`.
 
+pub mod cli;
 #[cfg(feature = "torch")]
 pub mod controller;
 pub mod device;

@@ -208,7 +208,7 @@ fn trainers_and_devices_are_not_taken_for_each_other() {
 #[test]
 fn the_stand_in_repeats_itself_and_prefers_larger_networks() {
     let small = train::Request { architecture: space::parse("mnasnet-a1@0.35/96").unwrap(), ..request(1) };
-    let stand_in = StandIn { noise: 0.01 };
+    let stand_in = StandIn { noise: 0.01, delay: std::time::Duration::ZERO, workers: 1 };
     assert_eq!(stand_in.evaluate(&small).unwrap(), stand_in.evaluate(&small).unwrap());
     let other_seed = train::Request { seed: 2, ..small.clone() };
     assert_ne!(stand_in.evaluate(&small).unwrap(), stand_in.evaluate(&other_seed).unwrap());

@@ -2,6 +2,7 @@
 
 use mnas::report::data::*;
 use mnas::report::{ReportData, html, svg, text};
+use mnas::store::{FinalRow, Seconds, Step};
 use rand::Rng;
 
 /// A search of 48 evaluations in six steps, made up.
@@ -43,11 +44,12 @@ fn data() -> ReportData {
         data.steps.push(Step {
             step,
             sampled: 64,
-            duplicates: 3 * (step - 1),
-            screened: 56 - 3 * (step - 1),
+            duplicates: 3 * (step as usize - 1),
+            screened: 56 - 3 * (step as usize - 1),
             trained: 8,
             timed: 2,
             entropy: Some(0.99 - 0.05 * step as f64),
+            ..Step::default()
         });
     }
     let mut by_latency = data.candidates.clone();
@@ -86,6 +88,7 @@ fn final_row(
         accuracy,
         madds,
         params,
+        ..FinalRow::default()
     }
 }
 

@@ -3,17 +3,20 @@
 //! A [`Device`] loads a .tflite model afresh and runs it; everything about orders, rounds and medians lies above, so
 //! that every device is measured in the same way.
 
+pub mod command;
 pub mod environment;
 pub mod host;
 pub mod litert;
+mod open;
 pub mod pinning;
 pub mod session;
 pub mod simulated;
 pub mod statistics;
 pub mod tract;
 pub mod verify;
-pub mod command;
 
+pub use environment::Environment;
+pub use open::{Choice, open};
 use serde::{Deserialize, Serialize};
 
 use crate::network::Network;

@@ -10,6 +10,8 @@ use rand::Rng;
 use super::{Clock, Description, Device, DeviceError, Model, Timing};
 use crate::network::{Layer, LayerKind, Network};
 
+/// Name of this device.
+pub const ID: &str = "simulated";
 /// Multiply-adds per millisecond of a full tile.
 const POINTWISE_RATE: f64 = 8e6;
 /// The same for depthwise convolutions, which reuse less.
@@ -78,7 +80,7 @@ fn tiles(channels: usize, pixels: usize) -> (usize, usize) {
 impl Device for SimulatedDevice {
     fn description(&self) -> Description {
         Description {
-            id: "simulated".into(),
+            id: ID.into(),
             kind: "simulated".into(),
             model: format!("stand-in with seed {}", self.seed),
             runtime: "none: latencies are computed".into(),

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::store::{FinalRow, Seconds, Step};
+
 /// A search's results and how they came about. Latencies in milliseconds, accuracies as fractions.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ReportData {
@@ -17,7 +19,7 @@ pub struct ReportData {
     pub best_reward_by_evaluation: Vec<f64>,
     /// Where the time went.
     pub seconds: Seconds,
-    /// The loop's own part of the wall time, in percent: all that is neither training, measuring nor controller.
+    /// The loop's own part of the wall time, in percent: all that is neither training nor measuring.
     pub overhead_percent: f64,
     /// What was asked for.
     pub target: TargetSummary,
@@ -56,19 +58,6 @@ pub struct Candidate {
     pub reward: f64,
 }
 
-/// Wall seconds of the search by what they were spent on.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub struct Seconds {
-    /// Waiting for accuracies.
-    pub training: f64,
-    /// Timing on the device.
-    pub measuring: f64,
-    /// Sampling and updating the policy.
-    pub controller: f64,
-    /// All.
-    pub total: f64,
-}
-
 /// The reward's target.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct TargetSummary {
@@ -89,25 +78,6 @@ pub struct DeviceSummary {
     pub runtime: String,
     /// Threads per model.
     pub threads: usize,
-}
-
-/// One step of the loop: how many candidates reached which phase.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-pub struct Step {
-    /// Counted from 1.
-    pub step: usize,
-    /// Drawn from the policy.
-    pub sampled: usize,
-    /// Of these, seen before, and so not trained again.
-    pub duplicates: usize,
-    /// Of these, refused by the predictor's screening.
-    pub screened: usize,
-    /// Whose accuracy was obtained.
-    pub trained: usize,
-    /// Whose latency was timed on the device.
-    pub timed: usize,
-    /// Entropy of the policy as a fraction of a uniform one's; none if the algorithm has no policy.
-    pub entropy: Option<f64>,
 }
 
 impl Step {
@@ -141,25 +111,4 @@ impl From<Vec<PredictedMeasured>> for PredictorCheck {
         let mape = (!pairs.is_empty()).then(|| pairs.iter().map(error).sum::<f64>() / pairs.len() as f64);
         Self { pairs, mape }
     }
-}
-
-/// One row of the final table.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct FinalRow {
-    /// `best`, `second`, …, or a reference network's name.
-    pub name: String,
-    /// Median latency.
-    pub latency_ms: f64,
-    /// Lower end of the median's interval.
-    pub low_ms: f64,
-    /// Upper end of the median's interval.
-    pub high_ms: f64,
-    /// Latency over MobileNetV2's, from the same rounds; none if that was not timed.
-    pub ratio_to_mobilenet_v2: Option<f64>,
-    /// As obtained in the search; none for references that were not trained.
-    pub accuracy: Option<f64>,
-    /// Multiply-adds of one image.
-    pub madds: usize,
-    /// Learnt values.
-    pub params: usize,
 }

@@ -9,4 +9,4 @@ pub mod svg;
 pub mod tables;
 pub mod text;
 
-pub use data::ReportData;
+pub use data::{Candidate, DeviceSummary, PredictedMeasured, ReportData, TargetSummary};

@@ -1,7 +1,8 @@
 //! The report's tables, as cells: text and page differ only in how they draw them.
 
-use super::data::{ReportData, Step};
+use super::data::ReportData;
 use super::format::{duration, millions, ms, or_dash, percent};
+use crate::store::{FinalRow, Step};
 
 /// At most so many steps are listed one by one; longer searches are summed up in equal stretches.
 const MOST_STEP_ROWS: usize = 20;
@@ -44,7 +45,7 @@ fn columns(before: &[&'static str], numbers: &[&'static str], after: &[&'static 
 }
 
 fn finalists(data: &ReportData) -> Table {
-    let row = |row: &super::data::FinalRow| {
+    let row = |row: &FinalRow| {
         vec![
             row.name.clone(),
             ms(row.latency_ms),
@@ -125,7 +126,7 @@ fn time(data: &ReportData) -> Table {
             row("training", seconds.training),
             row("measuring", seconds.measuring),
             row("controller", seconds.controller),
-            row("the loop itself", seconds.total * data.overhead_percent / 100.0),
+            row("the rest", seconds.total - seconds.training - seconds.measuring - seconds.controller),
             row("all", seconds.total),
         ],
     }

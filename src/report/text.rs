@@ -1,4 +1,4 @@
-//! The report for a terminal.
+//! The report for a terminal. Architecture lines are too long for its tables: only the best one is printed.
 
 use super::data::ReportData;
 use super::format::{duration, ms, percent};
@@ -6,9 +6,19 @@ use super::tables::{self, Align, Table};
 
 /// The whole report as lines of text.
 pub fn render(data: &ReportData) -> String {
-    let tables = tables::all(data);
+    let tables: Vec<Table> = tables::all(data).into_iter().map(without_architectures).collect();
     let sections = std::iter::once(headline(data)).chain(tables.iter().map(table));
     sections.collect::<Vec<_>>().join("\n")
+}
+
+fn without_architectures(mut table: Table) -> Table {
+    if let Some(column) = table.columns.iter().position(|column| column.0 == "architecture") {
+        table.columns.remove(column);
+        for row in &mut table.rows {
+            row.remove(column);
+        }
+    }
+    table
 }
 
 fn headline(data: &ReportData) -> String {
@@ -28,7 +38,8 @@ fn headline(data: &ReportData) -> String {
         format!("predictor: {mape:.1} % mean error on {} candidates timed later\n", data.predictor.pairs.len())
     });
     format!(
-        "{best}\n{} evaluations, {} measurements in {}; {} with the {} reward, seed {}, on {}\n{predictor}",
+        "{best}\n{} evaluations, {} measurements in {}; {} with the {} reward, seed {}, on {}\n{predictor}\
+         the loop's own overhead, controller included: {:.2} % of the wall time\n",
         data.evaluations,
         data.measurements,
         duration(data.seconds.total),
@@ -36,6 +47,7 @@ fn headline(data: &ReportData) -> String {
         data.target.reward,
         data.seed,
         data.device.model,
+        data.overhead_percent,
     )
 }
 

@@ -1,7 +1,184 @@
-//! The search: what a candidate is worth, and which candidates are worth keeping.
+//! The search: sample, screen, train, time, reward, learn.
+//!
+//! One step:
+//! ```text
+//! proposer ──sampled_per_step──► screen (predicted latency) ──trained_per_step──► accuracy
+//!    ▲                                                                              │
+//!    │                        timed_per_step best by provisional reward ◄───────────┤
+//!    │                              │ true latency, into the predictor too          │
+//!    └──────── rewards ◄────────────┴──────────── predicted latency ◄───────────────┘
+//! ```
+//! Everything random in a step comes from a generator made of the run's seed and the step's number, and everything a
+//! step starts from lies in the ledger, so that a run resumed after `kill -9` decides as one never stopped.
 
+pub mod candidate;
+pub mod control;
+mod evaluate;
+mod finale;
+pub mod latencies;
+pub mod options;
 pub mod pareto;
+pub mod progress;
+pub mod proposer;
 pub mod reward;
+pub mod run;
+pub mod screen;
+mod step;
+pub mod summary;
 
+use std::time::{Duration, Instant};
+
+pub use control::Control;
+pub use options::{SearchFile, SearchFileError, Settings};
 pub use pareto::{Front, Point};
 pub use reward::{Reward, RewardKind, Target, TargetError, TargetOptions};
+
+use crate::device::Device;
+use crate::store::{Ledger, Step};
+use crate::train::Accuracy;
+use latencies::Latencies;
+use proposer::Proposer;
+
+/// Why a search ended without a result.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchError {
+    /// Stopped on request; everything finished is stored.
+    #[error("stopped; everything finished is stored")]
+    Stopped,
+    /// The ledger.
+    #[error(transparent)]
+    Store(#[from] crate::store::StoreError),
+    /// The space or tokens.
+    #[error(transparent)]
+    Space(#[from] crate::space::SpaceError),
+    /// A network that cannot be deployed.
+    #[error(transparent)]
+    Expand(#[from] crate::network::ExpandError),
+    /// Accuracies cannot be obtained.
+    #[error("accuracy: {0}")]
+    Accuracy(#[from] crate::train::AccuracyError),
+    /// The device.
+    #[error(transparent)]
+    Device(#[from] crate::device::DeviceError),
+    /// The .tflite writer.
+    #[error(transparent)]
+    Tflite(#[from] crate::tflite::TfliteError),
+    /// The predictor cannot be fitted.
+    #[error(transparent)]
+    Fit(#[from] crate::latency::FitError),
+    /// The calibration's measurements.
+    #[error(transparent)]
+    Data(#[from] crate::latency::DataError),
+    /// The proposer.
+    #[error(transparent)]
+    Proposer(#[from] proposer::ProposerError),
+    /// A file of the run.
+    #[error(transparent)]
+    File(#[from] std::io::Error),
+    /// The ledger holds what this program did not write.
+    #[error("the run's ledger is damaged: {0}")]
+    Ledger(String),
+    /// A device that answers without times.
+    #[error("the device gave no times for '{0}'")]
+    NoTimes(String),
+    /// Nothing could be evaluated.
+    #[error("no candidate could be evaluated: all {failed} failed; the last said: {last}")]
+    NothingWorked {
+        /// How many were tried.
+        failed: usize,
+        /// The last one's problem.
+        last: String,
+    },
+}
+
+/// Why the loop ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ended {
+    /// The budget of evaluations is spent.
+    Evaluations,
+    /// The budget of hours is spent.
+    Time,
+    /// The proposer has nothing new to offer.
+    Converged,
+}
+
+/// A search with everything it needs.
+pub struct Search<'a> {
+    /// The checked search file.
+    pub settings: &'a Settings,
+    /// The run's ledger.
+    pub ledger: &'a mut Ledger,
+    /// Obtains accuracies.
+    pub accuracy: &'a dyn Accuracy,
+    /// Times networks.
+    pub device: &'a mut dyn Device,
+}
+
+impl Search<'_> {
+    /// Runs from wherever the ledger stands to the end of the budget, then re-times the best and writes the winner.
+    ///
+    /// # Errors
+    /// [`SearchError`]; the ledger holds everything that finished, and the run can be resumed.
+    pub fn run(&mut self, control: &Control) -> Result<Ended, SearchError> {
+        let mut latencies = Latencies::open(self, control)?;
+        let steps = self.ledger.steps()?;
+        let state = self.ledger.proposer()?;
+        let (settings, seed) = (self.settings, self.settings.seed);
+        let mut proposer = proposer::make(&settings.search, &settings.space, seed, state.as_deref())?;
+        let ended = self.steps(&steps, &mut *proposer, &mut latencies, control)?;
+        control.progress.finish();
+        self.finale(&mut latencies, control)?;
+        Ok(ended)
+    }
+
+    fn steps(
+        &mut self,
+        done: &[Step],
+        proposer: &mut dyn Proposer,
+        latencies: &mut Latencies,
+        control: &Control,
+    ) -> Result<Ended, SearchError> {
+        let mut barren = done.iter().rev().take_while(|step| step.trained + step.failed == 0).count();
+        for number in done.len() as u64 + 1.. {
+            if self.ledger.evaluations_before(number)? >= self.settings.evaluations {
+                return Ok(Ended::Evaluations);
+            }
+            if barren >= self.settings.search.patience {
+                return Ok(Ended::Converged);
+            }
+            if control.out_of_time() {
+                return Ok(Ended::Time);
+            }
+            control.check()?;
+            let step = self.step(number, proposer, latencies, control)?;
+            barren = if step.trained + step.failed == 0 { barren + 1 } else { 0 };
+            control.progress.line(&step.line());
+        }
+        unreachable!("steps are numbered without end")
+    }
+
+    /// Time that earlier processes of this run have spent in closed steps.
+    pub fn spent(ledger: &Ledger) -> Result<Duration, SearchError> {
+        Ok(Duration::from_secs_f64(ledger.steps()?.iter().map(|step| step.seconds.total).sum()))
+    }
+}
+
+/// The generator of one purpose in one step: its stream depends on nothing else.
+fn generator(seed: u64, step: u64, purpose: &str) -> crate::Random {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&seed.to_le_bytes()).update(&step.to_le_bytes()).update(purpose.as_bytes());
+    rand::SeedableRng::from_seed(*hasher.finalize().as_bytes())
+}
+
+/// Seed of a network's training: the same whenever and in whatever order it is trained.
+fn training_seed(seed: u64, digest: &str) -> u64 {
+    rand::Rng::r#gen(&mut generator(seed, 0, digest))
+}
+
+/// Runs `work` and adds its wall time to `seconds`.
+fn timed<T>(seconds: &mut f64, work: impl FnOnce() -> T) -> T {
+    let start = Instant::now();
+    let result = work();
+    *seconds += start.elapsed().as_secs_f64();
+    result
+}

@@ -35,6 +35,17 @@ pub enum RewardKind {
     Absolute,
 }
 
+impl RewardKind {
+    /// As the search file names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Soft => "soft",
+            Self::Hard => "hard",
+            Self::Absolute => "absolute",
+        }
+    }
+}
+
 /// The `[target]` of a search file, unchecked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

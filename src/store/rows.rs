@@ -94,7 +94,7 @@ impl std::ops::AddAssign for Seconds {
 }
 
 /// What one step did.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Step {
     /// From 1.
     pub step: u64,
@@ -114,7 +114,7 @@ pub struct Step {
     pub best_reward: Option<f64>,
     /// Mean reward of what was learnt from.
     pub mean_reward: Option<f64>,
-    /// The policy's entropy per decision in nats, where the proposer has one.
+    /// The policy's entropy as a fraction of a uniform one's, where the proposer has a policy.
     pub entropy: Option<f64>,
     /// Mean absolute percentage error of the predictor over this step's timings.
     pub prediction_mape: Option<f64>,
@@ -142,7 +142,7 @@ pub struct Experience {
 }
 
 /// One row of the table at the end of a search.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct FinalRow {
     /// `candidate 1`, `mobilenet-v2`, …
     pub name: String,
@@ -154,8 +154,8 @@ pub struct FinalRow {
     pub low_ms: f64,
     /// High end of the median's 95 % interval.
     pub high_ms: f64,
-    /// Latency over MobileNetV2's, round by round.
-    pub ratio: f64,
+    /// Latency over MobileNetV2's, from the same rounds; none if that was not timed.
+    pub ratio_to_mobilenet_v2: Option<f64>,
     /// The proxy's accuracy; none for references.
     pub accuracy: Option<f64>,
     /// Reward with the re-timed latency; none for references.
@@ -163,7 +163,7 @@ pub struct FinalRow {
     /// Multiply-adds.
     pub madds: usize,
     /// Parameters.
-    pub parameters: usize,
+    pub params: usize,
 }
 
 fn now() -> String {
@@ -404,6 +404,8 @@ fn store_step(
     proposer: &[u8],
 ) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
+    // Only the last state is ever needed, and a controller's is a megabyte.
+    transaction.execute("UPDATE steps SET proposer = x'' WHERE step = (SELECT MAX(step) FROM steps)", [])?;
     let summary = serde_json::to_string(step).expect("a summary is plain data");
     transaction.execute(
         "INSERT INTO steps (step, summary, proposer) VALUES (?1, ?2, ?3)",

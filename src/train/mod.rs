@@ -1,5 +1,6 @@
 //! Where accuracies come from: proxy training in torch, the user's own program, or a table.
 
+pub mod command;
 pub mod data;
 pub mod draw;
 #[cfg(feature = "torch")]
@@ -10,9 +11,9 @@ pub mod full;
 pub mod model;
 #[cfg(feature = "torch")]
 pub mod proxy;
-pub mod command;
 pub mod table;
 
+use crate::network::Weights;
 use crate::space::Architecture;
 
 /// One candidate whose accuracy is wanted.
@@ -39,6 +40,14 @@ pub trait Accuracy: Send + Sync {
     /// # Errors
     /// [`AccuracyError`]; other requests are not touched by it.
     fn evaluate(&self, request: &Request) -> Result<f64, AccuracyError>;
+
+    /// The weights behind the accuracy of `request`, for the deployed network; `None` from those that keep none.
+    ///
+    /// # Errors
+    /// As [`Accuracy::evaluate`].
+    fn weights(&self, _request: &Request) -> Result<Option<Weights>, AccuracyError> {
+        Ok(None)
+    }
 }
 
 /// Why an accuracy did not come.

@@ -22,7 +22,7 @@ use super::data::{DataError, Dataset, LoadOptions};
 use super::fit::{FitError, Recipe, accuracy, fit};
 use super::model::Model;
 use super::{Accuracy, AccuracyError, Request};
-use crate::network::Network;
+use crate::network::{Network, Weights};
 
 /// Options of proxy training, as a search file's `[accuracy]` states them; the module's text has the table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -109,12 +109,19 @@ impl Proxy {
         &self.data
     }
 
-    fn train(&self, network: &Network, seed: u64) -> Result<f64, FitError> {
+    /// The candidate at the proxy's image size, trained.
+    fn train(&self, request: &Request) -> Result<Model, AccuracyError> {
+        let candidate = |problem: String| AccuracyError::Candidate { id: request.id, problem };
+        let architecture = request.architecture.clone().at_input(self.data.size).with_classes(self.data.classes.len());
+        let network = Network::expand(&architecture).map_err(|error| candidate(error.to_string()))?;
         tch::set_num_threads(1);
-        let mut random = crate::seeded(seed);
-        let model = Model::new(network, &mut random);
-        fit(&model, &self.data.train, &self.options.recipe, &mut random)?;
-        Ok(accuracy(&model, &self.data.validation))
+        let mut random = crate::seeded(request.seed);
+        let model = Model::new(&network, &mut random);
+        match fit(&model, &self.data.train, &self.options.recipe, &mut random) {
+            Ok(()) => Ok(model),
+            Err(error @ FitError::TooFew { .. }) => Err(AccuracyError::Fatal(error.to_string())),
+            Err(error) => Err(candidate(error.to_string())),
+        }
     }
 }
 
@@ -142,12 +149,15 @@ impl Accuracy for Proxy {
     }
 
     fn evaluate(&self, request: &Request) -> Result<f64, AccuracyError> {
-        let candidate = |problem: String| AccuracyError::Candidate { id: request.id, problem };
-        let architecture = request.architecture.clone().at_input(self.data.size).with_classes(self.data.classes.len());
-        let network = Network::expand(&architecture).map_err(|error| candidate(error.to_string()))?;
-        self.train(&network, request.seed).map_err(|error| match error {
-            FitError::Diverged { .. } | FitError::Torch(_) => candidate(error.to_string()),
-            FitError::TooFew { .. } => AccuracyError::Fatal(error.to_string()),
-        })
+        Ok(accuracy(&self.train(request)?, &self.data.validation))
+    }
+
+    /// Trains once more, to the same weights. They serve the deployed network at its own input size, as long as it
+    /// has the data's classes.
+    fn weights(&self, request: &Request) -> Result<Option<Weights>, AccuracyError> {
+        if request.architecture.classes != self.data.classes.len() {
+            return Ok(None);
+        }
+        Ok(Some(self.train(request)?.to_weights()))
     }
 }

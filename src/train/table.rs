@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use rand::Rng;
 
@@ -69,6 +70,10 @@ impl Accuracy for Table {
 pub struct StandIn {
     /// Standard deviation of the noise, a fraction.
     pub noise: f64,
+    /// How long each evaluation pretends to work, so that tests can interrupt one.
+    pub delay: Duration,
+    /// Evaluations side by side.
+    pub workers: usize,
 }
 
 impl StandIn {
@@ -102,10 +107,11 @@ impl Accuracy for StandIn {
     }
 
     fn workers(&self) -> usize {
-        1
+        self.workers
     }
 
     fn evaluate(&self, request: &Request) -> Result<f64, AccuracyError> {
+        std::thread::sleep(self.delay);
         Ok((Self::exact(request)? + self.draw(request)).clamp(0.0, 1.0))
     }
 }

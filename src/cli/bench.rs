@@ -1,0 +1,162 @@
+//! `mnas bench`: networks and .tflite files timed together.
+
+use std::ops::ControlFlow;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::output::{Output, bars, table};
+use super::{Ending, Error, input};
+use crate::device::session::{self, Load, Plan, Session};
+use crate::device::verify::{Verification, verify};
+use crate::device::{self, Choice, Device, Environment, Model};
+use crate::network::Weights;
+use crate::search::progress::Progress;
+
+/// Arguments of `mnas bench`.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Architecture lines, reference networks or .tflite files.
+    #[arg(required = true, value_name = "ARCH|M.tflite")]
+    models: Vec<String>,
+    /// The device, as `mnas devices` lists it.
+    #[arg(long, default_value = device::host::ID, value_name = "ID")]
+    device: String,
+    /// The model that ratios refer to; timed too if it is none of the models.
+    #[arg(long, value_name = "ARCH|M.tflite")]
+    baseline: Option<String>,
+    /// Rounds: fresh loads of every model, interleaved in random order.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    rounds: u32,
+    /// Timed runs per load.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    runs: u32,
+    /// Threads a model runs with.
+    #[arg(long, default_value_t = 1)]
+    threads: usize,
+    /// Seed of the rounds' orders and of random weights.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+/// Verifies every model, times all of them and compares. Ends with [`Ending::LimitNotMet`] if a model computes
+/// something else than it should.
+pub fn run(arguments: &Arguments, out: Output) -> Result<Ending, Error> {
+    let mut names = arguments.models.clone();
+    let baseline = arguments.baseline.as_ref().map(|name| position_or_push(&mut names, name));
+    let models = names.iter().map(|name| model(name, arguments.seed)).collect::<Result<Vec<_>, Error>>()?;
+    let choice = Choice {
+        threads: arguments.threads,
+        runs: arguments.runs as usize,
+        seed: arguments.seed,
+        ..Choice::of(&arguments.device)
+    };
+    let mut device = device::open(&choice)?;
+    let verified = models.iter().map(|model| verify(&mut *device, model, None)).collect::<Result<Vec<_>, _>>()?;
+    let environment = Environment::now(device.description());
+    let plan = Plan { rounds: arguments.rounds as usize, seed: arguments.seed };
+    let session = measure(&mut *device, &models, &plan)?;
+    let wrong = verified.iter().any(|verification| matches!(verification, Verification::Wrong { .. }));
+    let value = describe(&models, &session, &verified, baseline, &environment)?;
+    out.print(&value, || text(&models, &session, &verified, baseline, &environment))?;
+    Ok(if wrong { Ending::LimitNotMet } else { Ending::Done })
+}
+
+fn position_or_push(names: &mut Vec<String>, name: &String) -> usize {
+    names.iter().position(|other| other == name).unwrap_or_else(|| {
+        names.push(name.clone());
+        names.len() - 1
+    })
+}
+
+fn model(name: &str, seed: u64) -> Result<Model, Error> {
+    if Path::new(name).extension().is_some_and(|extension| extension == "tflite") {
+        let bytes = fs_err::read(name)?;
+        crate::tflite::read(&bytes).map_err(|error| Error::new(format!("{name}: {error}")))?;
+        return Ok(Model { name: name.to_owned(), architecture: None, network: None, bytes });
+    }
+    let named = input::architecture(name)?;
+    let weights = Weights::random(&named.network, &mut crate::seeded(seed));
+    let bytes = crate::tflite::write(&named.network, &weights)?;
+    Ok(Model { name: named.name, architecture: Some(named.architecture), network: Some(named.network), bytes })
+}
+
+fn measure(device: &mut dyn Device, models: &[Model], plan: &Plan) -> Result<Session, Error> {
+    let progress = Progress::new("timing", (plan.rounds * models.len()) as u64, 0, bars());
+    let observe = &mut |load: &Load| {
+        progress.note(models[load.turn.model].name.clone());
+        progress.evaluated();
+        ControlFlow::Continue(())
+    };
+    let session = session::measure(device, models, plan, Vec::new(), observe)?;
+    progress.finish();
+    Ok(session)
+}
+
+fn describe(
+    models: &[Model],
+    session: &Session,
+    verified: &[Verification],
+    baseline: Option<usize>,
+    environment: &Environment,
+) -> Result<Value, Error> {
+    let mut results = Vec::new();
+    let mut ratios = Vec::new();
+    for (index, model) in models.iter().enumerate() {
+        let latency = session.latency(index).ok_or_else(|| Error::new(format!("no times for '{}'", model.name)))?;
+        let mut result = serde_json::to_value(latency)?;
+        result["name"] = json!(model.name);
+        result["architecture"] = json!(model.architecture.as_ref().map(ToString::to_string));
+        result["samples_ms"] = json!(session.samples_ms(index));
+        result["loads"] = json!(session.loads.iter().filter(|load| load.turn.model == index).collect::<Vec<_>>());
+        result["verification"] = json!(verified[index]);
+        results.push(result);
+        if let Some(ratio) = baseline.and_then(|baseline| session.ratio(index, baseline)) {
+            ratios.push(json!({ "name": model.name, "ratio": ratio.value, "low": ratio.low, "high": ratio.high }));
+        }
+    }
+    Ok(json!({
+        "results": results,
+        "ratios": ratios,
+        "baseline": baseline.map(|baseline| &models[baseline].name),
+        "clock": session.clock,
+        "environment": environment,
+        "verified": verified.iter().all(Verification::is_verified),
+    }))
+}
+
+fn text(
+    models: &[Model],
+    session: &Session,
+    verified: &[Verification],
+    baseline: Option<usize>,
+    environment: &Environment,
+) -> String {
+    let row = |(index, model): (usize, &Model)| {
+        let latency = session.latency(index)?;
+        let ratio = baseline.and_then(|baseline| session.ratio(index, baseline));
+        Some(vec![
+            model.name.clone(),
+            format!("{:.3}", latency.median_ms),
+            format!("{:.3}–{:.3}", latency.low_ms, latency.high_ms),
+            format!("{:.3}", latency.p90_ms),
+            ratio.map_or_else(String::new, |r| format!("{:.3} ({:.3}–{:.3})", r.value, r.low, r.high)),
+            match &verified[index] {
+                Verification::Verified { deviation } => format!("yes ({deviation:.0e})"),
+                Verification::Wrong { deviation } => format!("NO: off by {deviation:.0e} of the range"),
+                Verification::Unverified { reason } => format!("no: {reason}"),
+            },
+        ])
+    };
+    let rows: Vec<Vec<String>> = models.iter().enumerate().filter_map(row).collect();
+    let device = &environment.device;
+    format!(
+        "{} ({}), {}, {} thread(s), clock {:?}; medians over fresh loads with 95 % intervals\n\n{}",
+        device.id,
+        device.model,
+        device.runtime,
+        device.threads,
+        session.clock,
+        table(&["model", "median ms", "95 %", "p90 ms", "ratio", "verified"], &rows),
+    )
+}

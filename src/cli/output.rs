@@ -1,0 +1,98 @@
+//! Printing results, and the error every command returns.
+
+use std::io::{IsTerminal, Write};
+
+use serde::Serialize;
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    /// One JSON document instead of text.
+    pub json: bool,
+}
+
+impl Output {
+    /// Prints `value` as JSON, or `text()` where text is wanted.
+    pub fn print(self, value: &impl Serialize, text: impl FnOnce() -> String) -> Result<(), Error> {
+        let mut content = if self.json {
+            serde_json::to_string_pretty(value)
+                .map_err(|error| Error::new(format!("cannot print the result: {error}")))?
+        } else {
+            text()
+        };
+        if !content.ends_with('\n') {
+            content.push('\n');
+        }
+        match std::io::stdout().write_all(content.as_bytes()) {
+            // The reader had enough (`mnas … | head`): that is no failure.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+            Err(error) => Err(Error::new(format!("cannot write to stdout: {error}"))),
+            Ok(()) => Ok(()),
+        }
+    }
+}
+
+/// Whether stderr takes colours.
+pub fn colour() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Whether progress bars are wanted.
+pub fn bars() -> bool {
+    std::io::stderr().is_terminal()
+}
+
+/// A command's failure: the message of whatever failed below, with all its causes.
+#[derive(Debug)]
+pub struct Error {
+    message: String,
+}
+
+impl Error {
+    /// An error of the command line itself.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into() }
+    }
+}
+
+impl std::fmt::Display for Error {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(&self.message)
+    }
+}
+
+impl<E: std::error::Error> From<E> for Error {
+    fn from(error: E) -> Self {
+        let mut message = error.to_string();
+        let mut cause = error.source();
+        while let Some(inner) = cause {
+            let text = inner.to_string();
+            // Transparent errors repeat their cause.
+            if !message.contains(&text) {
+                message.push_str(": ");
+                message.push_str(&text);
+            }
+            cause = inner.source();
+        }
+        Self { message }
+    }
+}
+
+/// A table with columns as wide as their widest cell; the first column left, the others right aligned.
+pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
+        cells.chain([header[column].chars().count()]).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    let line = |cells: Vec<&str>| {
+        let cells = cells.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| match column {
+            0 => format!("{cell:<width$}"),
+            _ => format!("{cell:>width$}"),
+        });
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let header = line(header.to_vec());
+    let rows = rows.iter().map(|row| line(row.iter().map(String::as_str).collect()));
+    std::iter::once(header).chain(rows).collect::<Vec<_>>().join("\n") + "\n"
+}

@@ -1,0 +1,82 @@
+//! `mnas search`, `mnas resume`, `mnas stop`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::output::{Output, bars};
+use super::{Ending, Error, report};
+use crate::search::run::{self, Outcome, Surroundings};
+use crate::store::Ledger;
+
+/// Arguments of `mnas search`.
+#[derive(Debug, clap::Args)]
+pub struct SearchArguments {
+    /// The search file (TOML).
+    #[arg(value_name = "FILE.toml")]
+    file: PathBuf,
+    /// The run directory to make.
+    #[arg(long, value_name = "DIR")]
+    run: PathBuf,
+}
+
+/// Arguments of `mnas resume`.
+#[derive(Debug, clap::Args)]
+pub struct ResumeArguments {
+    /// The run directory.
+    #[arg(value_name = "DIR")]
+    run: PathBuf,
+    /// A new budget of evaluations, those already done included.
+    #[arg(long, value_name = "N")]
+    evaluations: Option<u64>,
+}
+
+/// Arguments of `mnas stop`.
+#[derive(Debug, clap::Args)]
+pub struct StopArguments {
+    /// The run directory.
+    #[arg(value_name = "DIR")]
+    run: PathBuf,
+}
+
+/// Starts a run.
+pub fn search(arguments: &SearchArguments, out: Output) -> Result<Ending, Error> {
+    let outcome = run::start(&arguments.file, &arguments.run, &surroundings()?)?;
+    finish(outcome, &arguments.run, out)
+}
+
+/// Goes on with a run.
+pub fn resume(arguments: &ResumeArguments, out: Output) -> Result<Ending, Error> {
+    let outcome = run::resume(&arguments.run, arguments.evaluations, &surroundings()?)?;
+    finish(outcome, &arguments.run, out)
+}
+
+/// Asks a running search to end.
+pub fn stop(arguments: &StopArguments) -> Result<Ending, Error> {
+    Ledger::request_stop(&arguments.run)?;
+    eprintln!("asked: it ends after the evaluations it is at; `mnas resume {}` goes on", arguments.run.display());
+    Ok(Ending::Done)
+}
+
+fn finish(outcome: Outcome, folder: &std::path::Path, out: Output) -> Result<Ending, Error> {
+    match outcome {
+        Outcome::Finished(_) => report::print(folder, out).map(|()| Ending::Done),
+        Outcome::Stopped => {
+            eprintln!("stopped; everything finished is stored. Go on with `mnas resume {}`", folder.display());
+            Ok(Ending::Interrupted)
+        }
+    }
+}
+
+/// The first Ctrl-C asks the search to stop after what it is at, the second ends the process: the ledger bears that.
+fn surroundings() -> Result<Surroundings, Error> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let flag = interrupted.clone();
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(i32::from(Ending::Interrupted.code()));
+        }
+        eprintln!("\nstopping after the evaluations under way; press Ctrl-C again to stop at once");
+    })?;
+    Ok(Surroundings { interrupted, bars: bars() })
+}

@@ -1,0 +1,168 @@
+//! The end of a search: the best candidates timed again, in interleaved rounds with the references everybody knows,
+//! and the winner written down.
+//!
+//! Inside the loop each latency came from its own few loads at its own moment. What the user gets is decided on timings
+//! of one session, in which finalists and references alternate, so that a drift of the machine hits all alike.
+
+use std::time::Instant;
+
+use super::control::Control;
+use super::latencies::{Latencies, model};
+use super::progress::Progress;
+use super::{Search, SearchError, generator, training_seed};
+use crate::device::session::{self, Load, Plan};
+use crate::network::Network;
+use crate::space::{Architecture, reference};
+use crate::store::{Experience, FinalRow};
+use crate::train::Request;
+
+/// The networks a result is compared with; the first is the one ratios refer to.
+const REFERENCES: [&str; 2] = ["mobilenet-v2", "mnasnet-a1"];
+/// Name, among the run's settings, of the number of steps the table was made after.
+const AFTER_STEPS: &str = "finals_after_steps";
+
+/// Name, among the run's settings, of the wall time of the last final session.
+pub(super) const SECONDS: &str = "finale_seconds";
+
+/// One network of the final session.
+struct Contender {
+    name: String,
+    architecture: Architecture,
+    network: Network,
+    accuracy: Option<f64>,
+}
+
+impl Search<'_> {
+    /// Times finalists and references, stores the table and writes `best.tflite`. Does nothing if that was done after
+    /// the last step already.
+    pub(super) fn finale(&mut self, latencies: &mut Latencies, control: &Control) -> Result<(), SearchError> {
+        let steps = self.ledger.steps()?.len().to_string();
+        if self.ledger.setting(AFTER_STEPS)?.as_ref() == Some(&steps) {
+            return Ok(());
+        }
+        control.check()?;
+        let finalists = self.finalists(latencies)?;
+        if finalists.is_empty() {
+            let failed: Vec<_> = self.ledger.evaluations()?.into_iter().filter_map(|e| e.outcome.err()).collect();
+            return Err(SearchError::NothingWorked {
+                failed: failed.len(),
+                last: failed.last().cloned().unwrap_or_default(),
+            });
+        }
+        let contenders = self.contenders(&finalists)?;
+        control.progress.line(&format!(
+            "re-timing the best {} beside {} in {} interleaved rounds",
+            finalists.len(),
+            REFERENCES.join(" and "),
+            self.settings.search.final_loads,
+        ));
+        let start = Instant::now();
+        let rows = self.final_rows(&contenders, control)?;
+        self.ledger.set(SECONDS, &start.elapsed().as_secs_f64().to_string())?;
+        self.write_winner(&contenders, &rows)?;
+        self.ledger.set_finals(&rows)?;
+        self.ledger.set(AFTER_STEPS, &steps)?;
+        Ok(())
+    }
+
+    /// The best networks of the run by what is known at its end: measured latency where there is one, else predicted.
+    fn finalists(&self, latencies: &Latencies) -> Result<Vec<Experience>, SearchError> {
+        let mut best: Vec<Experience> = Vec::new();
+        for mut experience in self.ledger.experiences()?.into_iter().rev() {
+            if best.iter().any(|other| other.digest == experience.digest) {
+                continue;
+            }
+            let measured = latencies.measured(&experience.digest);
+            experience.latency_ms = match measured {
+                Some(latency_ms) => latency_ms,
+                None => {
+                    let architecture: Architecture = parse(&experience.architecture)?;
+                    latencies.predict(&Network::expand(&architecture)?).latency_ms
+                }
+            };
+            experience.measured = measured.is_some();
+            experience.reward = self.settings.target.reward(experience.accuracy, experience.latency_ms).value;
+            best.push(experience);
+        }
+        best.sort_by(|a, b| b.reward.total_cmp(&a.reward).then_with(|| a.digest.cmp(&b.digest)));
+        best.truncate(self.settings.search.finalists);
+        Ok(best)
+    }
+
+    fn contenders(&self, finalists: &[Experience]) -> Result<Vec<Contender>, SearchError> {
+        let mut contenders = Vec::new();
+        for (index, finalist) in finalists.iter().enumerate() {
+            let architecture = parse(&finalist.architecture)?;
+            let network = Network::expand(&architecture)?;
+            let name = format!("candidate {}", index + 1);
+            contenders.push(Contender { name, architecture, network, accuracy: Some(finalist.accuracy) });
+        }
+        let space = &self.settings.space;
+        for name in REFERENCES {
+            let reference = reference::reference(name).map_err(|error| SearchError::Ledger(error.to_string()))?;
+            let architecture = reference.at_input(space.input_size).with_classes(space.classes);
+            let network = Network::expand(&architecture)?;
+            contenders.push(Contender { name: name.to_owned(), architecture, network, accuracy: None });
+        }
+        Ok(contenders)
+    }
+
+    fn final_rows(&mut self, contenders: &[Contender], control: &Control) -> Result<Vec<FinalRow>, SearchError> {
+        let mut models = Vec::new();
+        for contender in contenders {
+            models.push(model(
+                contender.name.clone(),
+                &contender.architecture,
+                &contender.network,
+                self.settings.seed,
+            )?);
+        }
+        let seed = rand::Rng::r#gen(&mut generator(self.settings.seed, 0, "finale"));
+        let plan = Plan { rounds: self.settings.search.final_loads, seed };
+        let progress = Progress::new("re-timing", (plan.rounds * models.len()) as u64, 0, control.progress.visible());
+        let observe = &mut |_: &Load| {
+            progress.evaluated();
+            control.flow()
+        };
+        let session = session::measure(self.device, &models, &plan, Vec::new(), observe)?;
+        progress.finish();
+        control.check()?;
+        let baseline = contenders.iter().position(|contender| contender.name == REFERENCES[0]).unwrap_or(0);
+        let mut rows = Vec::new();
+        for (index, contender) in contenders.iter().enumerate() {
+            let no_times = || SearchError::NoTimes(contender.name.clone());
+            let latency = session.latency(index).ok_or_else(no_times)?;
+            rows.push(FinalRow {
+                name: contender.name.clone(),
+                architecture: contender.architecture.to_string(),
+                latency_ms: latency.median_ms,
+                low_ms: latency.low_ms,
+                high_ms: latency.high_ms,
+                ratio_to_mobilenet_v2: session.ratio(index, baseline).map(|ratio| ratio.value),
+                accuracy: contender.accuracy,
+                reward: contender.accuracy.map(|a| self.settings.target.reward(a, latency.median_ms).value),
+                madds: contender.network.madds(),
+                params: contender.network.parameters(),
+            });
+        }
+        rows.sort_by(|a, b| b.reward.unwrap_or(f64::MIN).total_cmp(&a.reward.unwrap_or(f64::MIN)));
+        Ok(rows)
+    }
+
+    /// Writes the network of the first row, which has the best reward with its latency of this session.
+    fn write_winner(&self, contenders: &[Contender], rows: &[FinalRow]) -> Result<(), SearchError> {
+        let Some(winner) = contenders.iter().find(|contender| contender.name == rows[0].name) else { return Ok(()) };
+        let seed = training_seed(self.settings.seed, &winner.network.digest());
+        let request = Request { id: 0, architecture: winner.architecture.clone(), seed };
+        let weights = self.accuracy.weights(&request)?;
+        let bytes = match weights {
+            Some(weights) => crate::tflite::write(&winner.network, &weights)?,
+            None => model(winner.name.clone(), &winner.architecture, &winner.network, self.settings.seed)?.bytes,
+        };
+        Ok(crate::files::write_atomically(&self.ledger.folder().join("best.tflite"), &bytes)?)
+    }
+}
+
+fn parse(line: &str) -> Result<Architecture, SearchError> {
+    crate::space::parse(line).map_err(|error| SearchError::Ledger(error.to_string()))
+}

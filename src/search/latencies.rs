@@ -1,0 +1,242 @@
+//! What a run knows about latencies: what it measured, and a predictor for the rest.
+//!
+//! The predictor of a step is fitted to the calibration's measurements (or the run's own first ones) and to those that
+//! closed steps made, never to an open step's: a step that is interrupted and repeated must screen as it did before.
+
+use std::collections::HashMap;
+use std::time::Instant;
+
+use super::candidate::Candidate;
+use super::control::Control;
+use super::options::Settings;
+use super::{Search, SearchError, generator, training_seed};
+use crate::device::session::{self, Plan};
+use crate::device::{Device, Model, Timing};
+use crate::latency::data::LATENCY_COLUMN;
+use crate::latency::{DataSet, FitSettings, Prediction, Predictor};
+use crate::network::{Network, Weights};
+use crate::search::progress::Progress;
+use crate::space::Architecture;
+use crate::store::{Ledger, Measurement, Purpose};
+
+/// Name of the copy of the calibration's measurements among the run's settings: its artefact's hash.
+const CALIBRATION: &str = "calibration";
+
+/// See the module's text.
+pub struct Latencies {
+    data: DataSet,
+    predictor: Predictor,
+    measured: HashMap<String, Measurement>,
+    /// Digests measured in the open step, not in `data` yet.
+    open: Vec<String>,
+    seed: u64,
+}
+
+impl Latencies {
+    /// Everything the run knows. Where it has no calibration, measures its first networks now.
+    ///
+    /// # Errors
+    /// An unreadable calibration, a device that fails, or a stop request.
+    pub fn open(search: &mut Search<'_>, control: &Control) -> Result<Self, SearchError> {
+        let mut data = calibration(search.settings, search.ledger)?;
+        if data.is_empty() {
+            warm_up(search, control)?;
+        }
+        let closed = search.ledger.steps()?.len() as u64;
+        let mut measured = HashMap::new();
+        for measurement in search.ledger.measurements()? {
+            if measurement.purpose != Purpose::Final && measurement.step <= closed {
+                learn(&mut data, &measurement)?;
+            }
+            if measurement.purpose == Purpose::Search {
+                measured.insert(measurement.digest.clone(), measurement);
+            }
+        }
+        let seed = search.settings.seed;
+        let predictor = fit(&data, seed)?;
+        Ok(Self { data, predictor, measured, open: Vec::new(), seed })
+    }
+
+    /// What the predictor says.
+    pub fn predict(&self, network: &Network) -> Prediction {
+        self.predictor.predict(network)
+    }
+
+    /// The predicted latency of a candidate in milliseconds.
+    pub fn expected(&self, candidate: &Candidate) -> f64 {
+        self.predict(&candidate.network).latency_ms
+    }
+
+    /// The latency measured inside the loop.
+    pub fn measured(&self, digest: &str) -> Option<f64> {
+        self.measured.get(digest).map(|measurement| measurement.latency_ms)
+    }
+
+    /// The latency measured by a step before this one.
+    pub fn measured_before(&self, digest: &str, step: u64) -> Option<f64> {
+        self.measured.get(digest).filter(|measurement| measurement.step < step).map(|m| m.latency_ms)
+    }
+
+    /// Lets the step's measurements into the predictor.
+    ///
+    /// # Errors
+    /// A fit that fails.
+    pub fn close_step(&mut self) -> Result<(), SearchError> {
+        if self.open.is_empty() {
+            return Ok(());
+        }
+        for digest in self.open.drain(..) {
+            learn(&mut self.data, &self.measured[&digest])?;
+        }
+        self.predictor = fit(&self.data, self.seed)?;
+        Ok(())
+    }
+}
+
+fn fit(data: &DataSet, seed: u64) -> Result<Predictor, SearchError> {
+    Ok(Predictor::fit(data, FitSettings { seed, ..FitSettings::default() })?)
+}
+
+/// Adds a stored measurement to the data that is fitted.
+fn learn(data: &mut DataSet, measurement: &Measurement) -> Result<(), SearchError> {
+    let line = &measurement.architecture;
+    let architecture = crate::space::parse(line).map_err(|error| SearchError::Ledger(error.to_string()))?;
+    Ok(data.push(&architecture, measurement.latency_ms, "")?)
+}
+
+/// The calibration's measurements: from the folder the search file names, once; from the run's own copy ever after.
+fn calibration(settings: &Settings, ledger: &Ledger) -> Result<DataSet, SearchError> {
+    let Some(folder) = &settings.device.predictor else { return Ok(DataSet::default()) };
+    let hash = match ledger.setting(CALIBRATION)? {
+        Some(hash) => hash,
+        None => {
+            let hash = ledger.keep(&fs_err::read(folder.join("measurements.csv"))?)?;
+            ledger.set(CALIBRATION, &hash)?;
+            hash
+        }
+    };
+    Ok(DataSet::read(&ledger.artefact(&hash), LATENCY_COLUMN)?)
+}
+
+/// Measures networks of the space before the first step, one after the other, as far as the ledger lacks them.
+fn warm_up(search: &mut Search<'_>, control: &Control) -> Result<(), SearchError> {
+    let wanted = search.settings.search.warm_up_measurements;
+    let progress = Progress::new("measuring", wanted as u64, 0, control.progress.visible());
+    let random = &mut generator(search.settings.seed, 0, "warm-up");
+    for _ in 0..wanted {
+        let tokens = search.settings.space.sample(random);
+        let architecture = search.settings.space.decode(&tokens).map_err(crate::space::SpaceError::from)?;
+        control.check()?;
+        let network = Network::expand(&architecture)?;
+        let digest = network.digest();
+        if search.ledger.measurement(&digest, Purpose::WarmUp)?.is_none() {
+            let asked = Asked { architecture: &architecture, network: &network, digest: &digest, predicted: None };
+            let measured = measure(search.settings, &mut *search.device, &[asked], Purpose::WarmUp, 0, control)?;
+            for measurement in measured {
+                search.ledger.add_measurement(&measurement)?;
+            }
+        }
+        progress.evaluated();
+    }
+    progress.finish();
+    Ok(())
+}
+
+impl Search<'_> {
+    /// Times the networks the ledger has no timing of, together in interleaved rounds, and stores each. Returns the
+    /// predictor's mean absolute percentage error over all of them.
+    pub(super) fn time(
+        &mut self,
+        networks: &[&Candidate],
+        step: u64,
+        latencies: &mut Latencies,
+        control: &Control,
+    ) -> Result<Option<f64>, SearchError> {
+        control.check()?;
+        let open: Vec<Asked<'_>> = networks
+            .iter()
+            .filter(|candidate| latencies.measured(&candidate.digest).is_none())
+            .map(|candidate| Asked {
+                architecture: &candidate.architecture,
+                network: &candidate.network,
+                digest: &candidate.digest,
+                predicted: Some(latencies.predict(&candidate.network)),
+            })
+            .collect();
+        for measurement in measure(self.settings, &mut *self.device, &open, Purpose::Search, step, control)? {
+            self.ledger.add_measurement(&measurement)?;
+            latencies.measured.insert(measurement.digest.clone(), measurement);
+        }
+        // Those that were measured before an interruption of this very step count as measured in it, too.
+        latencies.open = networks.iter().map(|candidate| candidate.digest.clone()).collect();
+        let errors: Vec<f64> = networks
+            .iter()
+            .filter_map(|candidate| {
+                let measurement = latencies.measured.get(&candidate.digest)?;
+                let [predicted, ..] = measurement.predicted_ms?;
+                Some((predicted / measurement.latency_ms - 1.0).abs() * 100.0)
+            })
+            .collect();
+        Ok((!errors.is_empty()).then(|| errors.iter().sum::<f64>() / errors.len() as f64))
+    }
+}
+
+/// A network whose timing is wanted.
+pub(super) struct Asked<'a> {
+    pub architecture: &'a Architecture,
+    pub network: &'a Network,
+    pub digest: &'a str,
+    pub predicted: Option<Prediction>,
+}
+
+/// The model of a network as it is timed: with random weights, since they do not change a latency.
+pub(super) fn model(
+    name: String,
+    architecture: &Architecture,
+    network: &Network,
+    seed: u64,
+) -> Result<Model, SearchError> {
+    let weights = Weights::random(network, &mut crate::seeded(seed));
+    let bytes = crate::tflite::write(network, &weights)?;
+    Ok(Model { name, architecture: Some(architecture.clone()), network: Some(network.clone()), bytes })
+}
+
+fn measure(
+    settings: &Settings,
+    device: &mut dyn Device,
+    asked: &[Asked<'_>],
+    purpose: Purpose,
+    step: u64,
+    control: &Control,
+) -> Result<Vec<Measurement>, SearchError> {
+    if asked.is_empty() {
+        return Ok(Vec::new());
+    }
+    let start = Instant::now();
+    let mut models = Vec::new();
+    for one in asked {
+        models.push(model(one.architecture.to_string(), one.architecture, one.network, training_seed(0, one.digest))?);
+    }
+    let plan = Plan { rounds: settings.device.loads, seed: training_seed(settings.seed, asked[0].digest) };
+    let session = session::measure(device, &models, &plan, Vec::new(), &mut |_| control.flow())?;
+    // A session cut short by a stop request has networks with fewer loads than asked for: none of it counts.
+    control.check()?;
+    let seconds = start.elapsed().as_secs_f64() / asked.len() as f64;
+    let mut measurements = Vec::new();
+    for (index, one) in asked.iter().enumerate() {
+        let timings: Vec<Timing> =
+            session.loads.iter().filter(|load| load.turn.model == index).map(|load| load.timing.clone()).collect();
+        let latency = session.latency(index).ok_or_else(|| SearchError::NoTimes(one.architecture.to_string()))?;
+        measurements.push(Measurement {
+            digest: one.digest.to_owned(),
+            architecture: one.architecture.to_string(),
+            purpose,
+            step,
+            latency_ms: latency.median_ms,
+            predicted_ms: one.predicted.map(|p| [p.latency_ms, p.low_ms, p.high_ms]),
+            timings,
+            seconds,
+        });
+    }
+    Ok(measurements)
+}

@@ -1,0 +1,465 @@
+//! The search file, unchecked as it is read and checked as it is used.
+//!
+//! Only [`SearchFile::check`] makes [`Settings`], and only those run. Relative paths are taken from the folder of the
+//! search file, so a run can be resumed from anywhere.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::proposer::EvolutionOptions;
+use super::reward::{Target, TargetOptions};
+use super::screen::Window;
+use crate::device::Choice;
+use crate::space::Space;
+
+/// An option outside its range, or one that does not go with another.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {problem}")]
+pub struct OptionError {
+    /// As in `search.trained_per_step`.
+    pub place: String,
+    /// What was expected and what came.
+    pub problem: String,
+}
+
+impl OptionError {
+    /// An error at a place of the search file.
+    pub fn new(place: &str, problem: impl Into<String>) -> Self {
+        Self { place: place.to_owned(), problem: problem.into() }
+    }
+}
+
+/// Why a search file cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchFileError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Read(#[from] std::io::Error),
+    /// Not TOML, or an unknown or misshapen entry.
+    #[error("{file}: at '{place}': {message}")]
+    Format {
+        /// The file.
+        file: String,
+        /// Where in it.
+        place: String,
+        /// The reader's message.
+        message: String,
+    },
+    /// An option out of range.
+    #[error("{file}: {error}")]
+    Option {
+        /// The file.
+        file: String,
+        /// Which, and why.
+        error: OptionError,
+    },
+    /// The space it names.
+    #[error(transparent)]
+    Space(#[from] crate::space::SpaceError),
+}
+
+/// A search file as it stands in TOML.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SearchFile {
+    /// Seed of every random choice of the run.
+    #[serde(default = "one")]
+    pub seed: u64,
+    /// Where the networks come from.
+    pub space: SpaceOptions,
+    /// The latency wanted and the form of the reward.
+    pub target: TargetOptions,
+    /// What times the networks.
+    #[serde(default)]
+    pub device: DeviceOptions,
+    /// What obtains accuracies.
+    pub accuracy: AccuracyOptions,
+    /// When the search ends.
+    pub budget: BudgetOptions,
+    /// How it searches.
+    #[serde(default)]
+    pub search: SearchOptions,
+}
+
+fn one() -> u64 {
+    1
+}
+
+/// `[space]`: exactly one of the two.
+#[derive(Debug, Clone, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SpaceOptions {
+    /// Name of a space that comes with the program.
+    pub preset: Option<String>,
+    /// A space file.
+    pub file: Option<PathBuf>,
+}
+
+/// `[device]`
+///
+/// | name | default | purpose | range |
+/// |---|---|---|---|
+/// | `id` | `"host"` | the device, as in `--device` | `host`, or `simulated` for a dry run |
+/// | `command` | none | a program of yours that times models, instead of `id` | |
+/// | `predictor` | none | calibration folder to start from; without it networks are measured first | |
+/// | `threads` | 1 | threads a model runs with | 1 to 64 |
+/// | `loads` | 5 | fresh loads behind one measured latency, which is the median of their medians | 1 to 100 |
+/// | `runs` | 8 | timed runs per load | 1 to 10000 |
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeviceOptions {
+    /// The device.
+    pub id: String,
+    /// A program that times models.
+    pub command: Vec<String>,
+    /// Calibration folder.
+    pub predictor: Option<PathBuf>,
+    /// Threads a model runs with.
+    pub threads: usize,
+    /// Fresh loads per measured latency.
+    pub loads: usize,
+    /// Timed runs per load.
+    pub runs: usize,
+}
+
+impl Default for DeviceOptions {
+    fn default() -> Self {
+        Self { id: "host".to_owned(), command: Vec::new(), predictor: None, threads: 1, loads: 5, runs: 8 }
+    }
+}
+
+impl DeviceOptions {
+    /// The device that is asked for.
+    pub fn choice(&self, seed: u64, scratch: PathBuf) -> Choice {
+        Choice {
+            id: self.id.clone(),
+            command: self.command.clone(),
+            threads: self.threads,
+            runs: self.runs,
+            seed,
+            scratch,
+        }
+    }
+
+    fn check(&self) -> Result<(), OptionError> {
+        within("device.threads", self.threads, 1, 64)?;
+        within("device.loads", self.loads, 1, 100)?;
+        within("device.runs", self.runs, 1, 10_000)
+    }
+}
+
+/// `[accuracy]`: `kind = "proxy"` with `data`, `"command"` with `command`, `"table"` with `file`, or `"simulated"`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(try_from = "toml::Table")]
+pub enum AccuracyOptions {
+    /// Short training in torch on an image folder.
+    #[cfg(feature = "torch")]
+    Proxy(crate::train::proxy::ProxyOptions),
+    /// The user's own trainer.
+    Command(CommandOptions),
+    /// Known accuracies.
+    Table(TableOptions),
+    /// A formula of the network, for dry runs and tests: not an accuracy.
+    Simulated(SimulatedOptions),
+}
+
+/// `[accuracy]` of `kind = "command"`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CommandOptions {
+    /// The program and its arguments.
+    pub command: Vec<String>,
+    /// How often it is started: so many requests are answered side by side.
+    #[serde(default = "one_worker")]
+    pub workers: usize,
+}
+
+fn one_worker() -> usize {
+    1
+}
+
+/// `[accuracy]` of `kind = "table"`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TableOptions {
+    /// A JSON file `{"input=224 …": 0.71, …}`.
+    pub file: PathBuf,
+}
+
+/// `[accuracy]` of `kind = "simulated"`: see [`crate::train::table::StandIn`].
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SimulatedOptions {
+    /// Standard deviation of the noise, a fraction.
+    pub noise: f64,
+    /// Milliseconds each evaluation pretends to work.
+    pub delay_ms: u64,
+    /// Evaluations side by side.
+    pub workers: usize,
+}
+
+impl Default for SimulatedOptions {
+    fn default() -> Self {
+        Self { noise: 0.003, delay_ms: 0, workers: 1 }
+    }
+}
+
+const KINDS: &str = "kind must be \"proxy\", \"command\", \"table\" or \"simulated\"";
+
+impl TryFrom<toml::Table> for AccuracyOptions {
+    type Error = String;
+
+    fn try_from(mut table: toml::Table) -> Result<Self, String> {
+        let kind = match table.remove("kind") {
+            Some(toml::Value::String(kind)) => kind,
+            _ => return Err(KINDS.to_owned()),
+        };
+        match kind.as_str() {
+            #[cfg(feature = "torch")]
+            "proxy" => Ok(Self::Proxy(read(table)?)),
+            #[cfg(not(feature = "torch"))]
+            "proxy" => Err("this build has no torch, so no proxy training; use kind = \"command\"".to_owned()),
+            "command" => Ok(Self::Command(read(table)?)),
+            "table" => Ok(Self::Table(read(table)?)),
+            "simulated" => Ok(Self::Simulated(read(table)?)),
+            other => Err(format!("{KINDS}, found \"{other}\"")),
+        }
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(table: toml::Table) -> Result<T, String> {
+    table.try_into().map_err(|error: toml::de::Error| error.message().to_owned())
+}
+
+/// `[budget]`: the search ends when the first of these is spent.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BudgetOptions {
+    /// Networks whose accuracy is obtained.
+    pub evaluations: u64,
+    /// Networks timed inside the loop; absent: as many as the steps ask for.
+    pub measurements: Option<u64>,
+    /// Wall-clock hours, over all resumptions.
+    pub hours: Option<f64>,
+}
+
+/// What proposes networks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Algorithm {
+    /// The LSTM controller with proximal policy optimisation.
+    #[default]
+    Ppo,
+    /// Aging evolution.
+    Evolution,
+    /// Uniform sampling.
+    Random,
+}
+
+impl Algorithm {
+    /// As the search file names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ppo => "ppo",
+            Self::Evolution => "evolution",
+            Self::Random => "random",
+        }
+    }
+}
+
+/// `[search]`
+///
+/// | name | default | purpose | range |
+/// |---|---|---|---|
+/// | `algorithm` | `"ppo"` | what proposes networks | `ppo`, `evolution`, `random` |
+/// | `sampled_per_step` | 64 | candidates sampled in one step | ≥ `trained_per_step` |
+/// | `trained_per_step` | 8 | of those trained | ≥ 1 |
+/// | `timed_per_step` | 2 | of those timed on the device: the best by provisional reward | 0 to `trained_per_step` |
+/// | `window` | `{ low = 0.5, high = 1.15 }` | predicted latencies, as fractions of the target, worth training | 0 ≤ low < high |
+/// | `warm_up_measurements` | 40 | networks measured first where no predictor is given | ≥ 20 |
+/// | `patience` | 20 | steps without one new network after which the search has converged and ends | ≥ 1 |
+/// | `finalists` | 3 | best candidates re-timed at the end | ≥ 1 |
+/// | `final_loads` | 15 | fresh loads of each finalist and reference at the end | ≥ 3 |
+/// | `ppo`, `evolution` | | tables of the algorithm's own settings | |
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SearchOptions {
+    /// What proposes networks.
+    pub algorithm: Algorithm,
+    /// Candidates sampled in one step.
+    pub sampled_per_step: usize,
+    /// Candidates trained in one step.
+    pub trained_per_step: usize,
+    /// Candidates timed in one step.
+    pub timed_per_step: usize,
+    /// Predicted latencies worth training.
+    pub window: Window,
+    /// Networks measured first where no predictor is given.
+    pub warm_up_measurements: usize,
+    /// Steps without a new network after which the search ends.
+    pub patience: usize,
+    /// Candidates re-timed at the end.
+    pub finalists: usize,
+    /// Fresh loads of each at the end.
+    pub final_loads: usize,
+    /// The controller's settings.
+    #[cfg(feature = "torch")]
+    pub ppo: crate::controller::Settings,
+    /// Evolution's settings.
+    pub evolution: EvolutionOptions,
+}
+
+impl Default for SearchOptions {
+    fn default() -> Self {
+        Self {
+            algorithm: Algorithm::default(),
+            sampled_per_step: 64,
+            trained_per_step: 8,
+            timed_per_step: 2,
+            window: Window::default(),
+            warm_up_measurements: 40,
+            patience: 20,
+            finalists: 3,
+            final_loads: 15,
+            #[cfg(feature = "torch")]
+            ppo: Default::default(),
+            evolution: EvolutionOptions::default(),
+        }
+    }
+}
+
+impl SearchOptions {
+    fn check(&self) -> Result<(), OptionError> {
+        const MANY: usize = 100_000;
+        within("search.trained_per_step", self.trained_per_step, 1, MANY)?;
+        within("search.sampled_per_step", self.sampled_per_step, self.trained_per_step, MANY)?;
+        within("search.timed_per_step", self.timed_per_step, 0, self.trained_per_step)?;
+        within("search.warm_up_measurements", self.warm_up_measurements, 20, MANY)?;
+        within("search.patience", self.patience, 1, MANY)?;
+        within("search.finalists", self.finalists, 1, 100)?;
+        within("search.final_loads", self.final_loads, 3, 1000)?;
+        self.window.check()?;
+        self.evolution.check()
+    }
+}
+
+fn within(place: &str, value: usize, least: usize, most: usize) -> Result<(), OptionError> {
+    if (least..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(OptionError::new(place, format!("must be from {least} to {most}, found {value}")))
+}
+
+/// A checked search file: what a search runs with.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Seed of every random choice of the run.
+    pub seed: u64,
+    /// Where the networks come from.
+    pub space: Space,
+    /// The latency wanted and the form of the reward.
+    pub target: Target,
+    /// What times the networks; its paths are absolute.
+    pub device: DeviceOptions,
+    /// What obtains accuracies; its paths are absolute.
+    pub accuracy: AccuracyOptions,
+    /// Networks whose accuracy is obtained.
+    pub evaluations: u64,
+    /// Networks timed inside the loop at most.
+    pub measurements: u64,
+    /// Wall-clock time over all resumptions.
+    pub time: Option<Duration>,
+    /// How it searches.
+    pub search: SearchOptions,
+}
+
+impl SearchFile {
+    /// Reads TOML text; `file` names it in messages.
+    ///
+    /// # Errors
+    /// [`SearchFileError::Format`] with the place in the document.
+    pub fn parse(text: &str, file: &str) -> Result<Self, SearchFileError> {
+        let format = |place: String, message: String| SearchFileError::Format { file: file.to_owned(), place, message };
+        let document = toml::Deserializer::parse(text).map_err(|error| format(".".to_owned(), error.to_string()))?;
+        serde_path_to_error::deserialize(document)
+            .map_err(|error| format(error.path().to_string(), error.inner().to_string().trim().to_owned()))
+    }
+
+    /// Checks every option and resolves relative paths against `folder`.
+    ///
+    /// # Errors
+    /// The first option that cannot be used, with its place.
+    pub fn check(self, folder: &Path, file: &str) -> Result<Settings, SearchFileError> {
+        let option = |error: OptionError| SearchFileError::Option { file: file.to_owned(), error };
+        self.device.check().map_err(option)?;
+        self.search.check().map_err(option)?;
+        let target = self.target.check().map_err(|error| option(OptionError::new("target", error.to_string())))?;
+        #[cfg(feature = "torch")]
+        self.search.ppo.clone().check().map_err(|error| option(OptionError::new("search.ppo", error.to_string())))?;
+        self.budget.check().map_err(option)?;
+        let space = self.space.load(folder).map_err(|error| match error {
+            SpaceProblem::Option(error) => option(error),
+            SpaceProblem::Space(error) => error.into(),
+        })?;
+        let mut device = self.device;
+        device.predictor = device.predictor.map(|path| folder.join(path));
+        Ok(Settings {
+            seed: self.seed,
+            space,
+            target,
+            device,
+            accuracy: self.accuracy.resolved(folder),
+            evaluations: self.budget.evaluations,
+            measurements: self.budget.measurements.unwrap_or(u64::MAX),
+            time: self.budget.hours.map(|hours| Duration::from_secs_f64(hours * 3600.0)),
+            search: self.search,
+        })
+    }
+}
+
+enum SpaceProblem {
+    Option(OptionError),
+    Space(crate::space::SpaceError),
+}
+
+impl SpaceOptions {
+    fn load(&self, folder: &Path) -> Result<Space, SpaceProblem> {
+        match (&self.preset, &self.file) {
+            (Some(name), None) => Space::preset(name).map_err(SpaceProblem::Space),
+            (None, Some(path)) => Space::from_file(&folder.join(path)).map_err(SpaceProblem::Space),
+            _ => {
+                Err(SpaceProblem::Option(OptionError::new("space", "give either preset or file, and only one of them")))
+            }
+        }
+    }
+}
+
+impl BudgetOptions {
+    fn check(&self) -> Result<(), OptionError> {
+        if self.evaluations == 0 {
+            return Err(OptionError::new("budget.evaluations", "must be at least 1, found 0"));
+        }
+        match self.hours {
+            Some(hours) if !(hours > 0.0 && hours < 1e5) => {
+                Err(OptionError::new("budget.hours", format!("must be above 0 and below 100000, found {hours}")))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl AccuracyOptions {
+    fn resolved(self, folder: &Path) -> Self {
+        match self {
+            #[cfg(feature = "torch")]
+            Self::Proxy(mut options) => {
+                options.data = folder.join(options.data);
+                Self::Proxy(options)
+            }
+            Self::Table(TableOptions { file }) => Self::Table(TableOptions { file: folder.join(file) }),
+            other => other,
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Starting and resuming a run: from a search file or a run directory to an open [`Search`].
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use super::control::Control;
+use super::options::{AccuracyOptions, SearchFile, SearchFileError, Settings};
+use super::progress::Progress;
+use super::summary::summarise;
+use super::{Ended, Search, SearchError};
+use crate::report::DeviceSummary;
+use crate::store::{Ledger, StoreError};
+use crate::train::command::CommandAccuracy;
+use crate::train::table::{StandIn, Table};
+use crate::train::{Accuracy, AccuracyError};
+
+/// Why a run could not be started, resumed or finished.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The search file.
+    #[error(transparent)]
+    File(#[from] SearchFileError),
+    /// The run directory.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A file of the run.
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+    /// The search itself; the run can be resumed.
+    #[error("{error}\nEverything finished is stored; continue with `mnas resume {folder}`")]
+    Search {
+        /// What happened.
+        error: SearchError,
+        /// The run.
+        folder: PathBuf,
+    },
+    /// The report's plots.
+    #[error(transparent)]
+    Plot(#[from] crate::report::svg::PlotError),
+    /// The trainer cannot be set up.
+    #[error("accuracy: {0}")]
+    Accuracy(#[from] AccuracyError),
+    /// The device cannot be opened.
+    #[error(transparent)]
+    Device(#[from] crate::device::DeviceError),
+}
+
+/// From outside: who may interrupt, and whether bars are shown.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// Set when the process should end.
+    pub interrupted: Arc<AtomicBool>,
+    /// Whether stderr takes progress bars.
+    pub bars: bool,
+}
+
+/// How a run that did not fail ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The search is over; the report holds its result.
+    Finished(Ended),
+    /// Stopped on request; the state is saved.
+    Stopped,
+}
+
+/// Starts the search that `file` describes in the new run directory `folder`.
+///
+/// Everything is checked, and data, device and predictor are opened, before the directory is made.
+///
+/// # Errors
+/// [`RunError`]; an existing run in `folder` is never touched.
+pub fn start(file: &Path, folder: &Path, surroundings: &Surroundings) -> Result<Outcome, RunError> {
+    let text = fs_err::read_to_string(file)?;
+    let base = fs_err::canonicalize(file)?.parent().map(Path::to_owned).unwrap_or_default();
+    let settings = SearchFile::parse(&text, &file.display().to_string())?.check(&base, &file.display().to_string())?;
+    let parts = Parts::open(&settings, folder)?;
+    let ledger = Ledger::create(folder)?;
+    ledger.set("folder", &base.display().to_string())?;
+    ledger.set("version", env!("CARGO_PKG_VERSION"))?;
+    crate::files::write_atomically(&search_file(folder), text.as_bytes())?;
+    go(settings, ledger, parts, surroundings)
+}
+
+/// Goes on with the run in `folder`, with its own copy of the search file. `evaluations` replaces the budget there.
+///
+/// # Errors
+/// [`RunError`]; the run stays as it was.
+pub fn resume(folder: &Path, evaluations: Option<u64>, surroundings: &Surroundings) -> Result<Outcome, RunError> {
+    let ledger = Ledger::resume(folder)?;
+    if let Some(evaluations) = evaluations {
+        ledger.set("evaluations", &evaluations.to_string())?;
+    }
+    ledger.clear_stop()?;
+    let settings = settings(&ledger)?;
+    let parts = Parts::open(&settings, folder)?;
+    go(settings, ledger, parts, surroundings)
+}
+
+/// The settings of a run, from its own copy of the search file.
+///
+/// # Errors
+/// [`RunError::File`] if that copy was edited into something unusable.
+pub fn settings(ledger: &Ledger) -> Result<Settings, RunError> {
+    let path = search_file(ledger.folder());
+    let name = path.display().to_string();
+    let base = PathBuf::from(ledger.setting("folder")?.unwrap_or_default());
+    let mut settings = SearchFile::parse(&fs_err::read_to_string(&path)?, &name)?.check(&base, &name)?;
+    if let Some(evaluations) = ledger.setting("evaluations")?.and_then(|text| text.parse().ok()) {
+        settings.evaluations = evaluations;
+    }
+    Ok(settings)
+}
+
+fn search_file(folder: &Path) -> PathBuf {
+    folder.join("search.toml")
+}
+
+/// The trainer and the device of a run.
+struct Parts {
+    accuracy: Box<dyn Accuracy>,
+    device: Box<dyn crate::device::Device>,
+}
+
+impl Parts {
+    fn open(settings: &Settings, folder: &Path) -> Result<Self, RunError> {
+        Ok(Self {
+            accuracy: accuracy(&settings.accuracy)?,
+            device: crate::device::open(&settings.device.choice(settings.seed, folder.join("scratch")))?,
+        })
+    }
+}
+
+fn accuracy(options: &AccuracyOptions) -> Result<Box<dyn Accuracy>, AccuracyError> {
+    match options {
+        #[cfg(feature = "torch")]
+        AccuracyOptions::Proxy(options) => {
+            let proxy = crate::train::proxy::Proxy::load(options.clone());
+            Ok(Box::new(proxy.map_err(|error| AccuracyError::Fatal(error.to_string()))?))
+        }
+        AccuracyOptions::Command(options) => {
+            let trainer = CommandAccuracy::start(&options.command, options.workers);
+            Ok(Box::new(trainer.map_err(|error| AccuracyError::Fatal(error.to_string()))?))
+        }
+        AccuracyOptions::Table(options) => Ok(Box::new(Table::load(&options.file)?)),
+        AccuracyOptions::Simulated(options) => Ok(Box::new(StandIn {
+            noise: options.noise,
+            delay: Duration::from_millis(options.delay_ms),
+            workers: options.workers,
+        })),
+    }
+}
+
+fn go(
+    settings: Settings,
+    mut ledger: Ledger,
+    mut parts: Parts,
+    surroundings: &Surroundings,
+) -> Result<Outcome, RunError> {
+    let folder = ledger.folder().to_owned();
+    let failed = |error| RunError::Search { error, folder: folder.clone() };
+    describe(&ledger, &parts)?;
+    let done = ledger.evaluations_before(u64::MAX >> 1)?;
+    let control = Control {
+        interrupted: surroundings.interrupted.clone(),
+        stop_file: folder.join("stop"),
+        deadline: Control::deadline(settings.time, Search::spent(&ledger).map_err(failed)?),
+        progress: Progress::new("evaluations", settings.evaluations, done, surroundings.bars),
+    };
+    let mut search =
+        Search { settings: &settings, ledger: &mut ledger, accuracy: &*parts.accuracy, device: &mut *parts.device };
+    match search.run(&control) {
+        Ok(ended) => {
+            let page = crate::report::html::render(&summarise(&ledger)?)?;
+            crate::files::write_atomically(&folder.join("report.html"), page.as_bytes())?;
+            Ok(Outcome::Finished(ended))
+        }
+        Err(SearchError::Stopped) => Ok(Outcome::Stopped),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Notes in the ledger what times and what trains.
+fn describe(ledger: &Ledger, parts: &Parts) -> Result<(), StoreError> {
+    let found = parts.device.description();
+    let device = DeviceSummary { id: found.id, model: found.model, runtime: found.runtime, threads: found.threads };
+    ledger.set("device", &serde_json::to_string(&device).expect("a summary is plain data"))?;
+    ledger.set("accuracy", &parts.accuracy.describe())
+}

@@ -1,0 +1,120 @@
+//! The program as its users meet it: results on stdout, one clear message on stderr, exit codes that scripts can trust.
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+fn mnas(arguments: &[&str]) -> Command {
+    let mut command = Command::cargo_bin("mnas").unwrap();
+    command.args(arguments).env_remove("RUST_LOG").env("NO_COLOR", "1");
+    command
+}
+
+/// stdout of a command that must succeed, as JSON.
+fn json(arguments: &[&str]) -> Value {
+    let output = mnas(arguments).arg("--json").assert().success().get_output().clone();
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// stderr of a command that must fail with this code and print nothing on stdout.
+fn failure(arguments: &[&str], code: i32) -> String {
+    let output = mnas(arguments).assert().code(code).get_output().clone();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "");
+    String::from_utf8(output.stderr).unwrap()
+}
+
+#[test]
+fn arch_answers_with_one_object_per_network() {
+    let answer = json(&["arch", "mnasnet-a1", "mobilenet-v2@0.5/192"]);
+    assert_eq!(answer[0]["params"], 3_887_038);
+    assert_eq!(answer[0]["madds"].as_u64().unwrap() / 10_000, 31_157);
+    assert_eq!(answer[1]["input_size"], 192);
+    assert_eq!(answer[0]["layers"][0]["name"], "stem");
+    let sum: u64 = answer[0]["layers"].as_array().unwrap().iter().map(|layer| layer["params"].as_u64().unwrap()).sum();
+    assert_eq!(sum, 3_887_038);
+}
+
+#[test]
+fn arch_reads_lines_from_stdin_and_names_the_one_that_is_wrong() {
+    mnas(&["arch", "-"]).write_stdin("mnasnet-a1\n\nmnasnet-b1\n").assert().success();
+    let output = mnas(&["arch", "-"]).write_stdin("mnasnet-a1\nr1_k3\n").assert().code(1).get_output().clone();
+    insta::assert_snapshot!(
+        String::from_utf8(output.stderr).unwrap(),
+        @"error: stdin, line 2: architecture 'r1_k3': column 1: block 'r1_k3' lacks its expansion (e)"
+    );
+}
+
+#[test]
+fn an_unknown_network_is_answered_with_the_known_ones() {
+    insta::assert_snapshot!(
+        failure(&["arch", "mnasnet-a9"], 1),
+        @"error: no reference network 'mnasnet-a9'; known are mnasnet-a1, mnasnet-b1, mnasnet-small, mobilenet-v1, mobilenet-v2, efficientnet-lite0"
+    );
+}
+
+#[test]
+fn a_malformed_block_string_is_answered_with_its_column() {
+    insta::assert_snapshot!(
+        failure(&["arch", "stem=32 r1_k3_s11_e1_i32_o16 r2_k3_s22_ex_i16_o24"], 1),
+        @"error: architecture 'stem=32 r1_k3_s11_e1_i32_o16 r2_k3_s22_ex_i16_o24': column 41: the expansion must be a whole number from 1 to 65536, found 'x'"
+    );
+}
+
+#[test]
+fn a_space_with_an_empty_choice_is_answered_with_its_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("space.toml");
+    let text = "name = \"x\"\ninput_size = 32\nstem = 8\nhead = 0\nclasses = 10\n[[block]]\nstride = 2\nop = [\"sepconv\"]\nkernel = []\nfilters = [8]\nlayers = [1]\n";
+    std::fs::write(&file, text).unwrap();
+    let message = failure(&["space", "size", "--space", file.to_str().unwrap()], 1);
+    assert!(message.contains("space.toml: block 1, kernel: the list of choices is empty"), "{message}");
+}
+
+#[test]
+fn wrong_usage_exits_with_2() {
+    failure(&["arch"], 2);
+    failure(&["frobnicate"], 2);
+}
+
+#[test]
+fn the_size_of_a_space_is_exact_beyond_64_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("space.toml");
+    let block = "[[block]]\nstride = 1\nop = [\"conv\", \"sepconv\", \"mbconv3\", \"mbconv6\"]\nkernel = [3, 5]\nse_ratio = [0.0, 0.25]\nskip = [\"none\", \"identity\", \"pool\"]\nfilters = [8, 16, 24]\nlayers = [1, 2, 3]\n";
+    let head = "name = \"deep\"\ninput_size = 32\nstem = 8\nhead = 0\nclasses = 10\n";
+    std::fs::write(&file, format!("{head}{}", block.repeat(20))).unwrap();
+    let file = file.to_str().unwrap();
+    mnas(&["space", "size", "--space", file, "--json"])
+        .assert()
+        .success()
+        .stdout(predicates::str::contains("51247765762279218861124094288225479023039191634149376"));
+}
+
+#[test]
+fn tokens_and_architectures_translate_both_ways() {
+    let drawn = json(&["space", "sample", "3", "--seed", "5", "--space", "mnasnet-small"]);
+    for one in drawn.as_array().unwrap() {
+        let line = one["architecture"].as_str().unwrap();
+        let encoded = json(&["space", "encode", line, "--space", "mnasnet-small"]);
+        assert_eq!(encoded["tokens"], one["tokens"]);
+        let words = one["tokens"].as_array().unwrap().iter().map(Value::to_string).collect::<Vec<_>>().join(",");
+        let decoded = json(&["space", "decode", &words, "--space", "mnasnet-small"]);
+        assert_eq!(decoded["architecture"], line);
+    }
+    let again = json(&["space", "sample", "3", "--seed", "5", "--space", "mnasnet-small"]);
+    assert_eq!(drawn, again);
+}
+
+#[test]
+fn an_exported_model_is_reproducible_and_its_weights_can_be_used_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let arch = "input=32 stem=8 r1_k3_s22_e3_i8_o16 head=0 classes=10";
+    let first =
+        json(&["export", arch, "-o", &path("a.tflite"), "--seed", "3", "--save-weights", &path("w.safetensors")]);
+    let second = json(&["export", arch, "-o", &path("b.tflite"), "--weights", &path("w.safetensors")]);
+    assert_eq!(first["sha256"], second["sha256"]);
+    assert_eq!(first["bytes"].as_u64().unwrap(), std::fs::metadata(path("a.tflite")).unwrap().len());
+    let message = failure(&["export", "mnasnet-a1", "-o", &path("c.tflite"), "--weights", &path("w.safetensors")], 1);
+    assert!(message.contains("another architecture"), "{message}");
+    assert!(!folder.path().join("c.tflite").exists());
+}

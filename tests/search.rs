@@ -1,0 +1,327 @@
+//! A search from file to report, with a made-up device and trainer where reality would not repeat itself.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rand::Rng;
+use serde_json::Value;
+
+const SPACE: &str = r#"
+name = "small"
+input_size = 64
+stem = 8
+head = 0
+classes = 10
+[[block]]
+stride = 2
+op = ["conv", "sepconv", "mbconv3", "mbconv6"]
+kernel = [3, 5]
+se_ratio = [0.0, 0.25]
+skip = ["none", "identity", "pool"]
+filters = [8, 12, 16]
+layers = [1, 2, 3]
+[[block]]
+stride = 2
+op = ["conv", "sepconv", "mbconv3", "mbconv6"]
+kernel = [3, 5]
+se_ratio = [0.0, 0.25]
+skip = ["none", "identity", "pool"]
+filters = [16, 24, 32]
+layers = [1, 2, 3]
+"#;
+
+/// A search whose device and trainer are formulas, so that nothing but its own decisions can differ between two runs.
+fn search_file(algorithm: &str, evaluations: u64, delay_ms: u64) -> String {
+    format!(
+        r#"
+seed = 11
+[space]
+file = "space.toml"
+[target]
+latency_ms = 1.0
+reward = "soft"
+[device]
+id = "simulated"
+loads = 3
+[accuracy]
+kind = "simulated"
+delay_ms = {delay_ms}
+workers = 2
+[budget]
+evaluations = {evaluations}
+[search]
+algorithm = "{algorithm}"
+sampled_per_step = 16
+trained_per_step = 6
+timed_per_step = 2
+warm_up_measurements = 20
+final_loads = 3
+"#
+    )
+}
+
+/// A folder with a space and a search file.
+struct Bench {
+    folder: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new(search: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("space.toml"), SPACE).unwrap();
+        std::fs::write(folder.path().join("search.toml"), search).unwrap();
+        Self { folder }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    fn start(&self, run: &str) -> Child {
+        spawn(&["search", self.path("search.toml").to_str().unwrap(), "--run", self.path(run).to_str().unwrap()])
+    }
+
+    fn resume(&self, run: &str, more: &[&str]) -> Child {
+        let run = self.path(run);
+        spawn(&[&["resume", run.to_str().unwrap()], more].concat())
+    }
+
+    /// What a run found, without what a clock put there.
+    fn report(&self, run: &str) -> Value {
+        let output = mnas().args(["report", "--json"]).arg(self.path(run)).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let mut report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        forget_clocks(&mut report);
+        report
+    }
+}
+
+fn mnas() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mnas"));
+    command.env_remove("RUST_LOG").env("NO_COLOR", "1");
+    command
+}
+
+fn spawn(arguments: &[&str]) -> Child {
+    mnas().args(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Waits for a process that must end well.
+fn finish(child: Child) {
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// stderr of a process that must end with this code.
+fn failure(child: Child, code: i32) -> String {
+    let output = child.wait_with_output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(code), "{message}");
+    message
+}
+
+fn forget_clocks(value: &mut Value) {
+    match value {
+        Value::Object(fields) => {
+            fields.retain(|name, _| {
+                !matches!(name.as_str(), "seconds" | "overhead_percent" | "date" | "started" | "run")
+            });
+            fields.values_mut().for_each(forget_clocks);
+        }
+        Value::Array(items) => items.iter_mut().for_each(forget_clocks),
+        _ => {}
+    }
+}
+
+fn killed_and_resumed_equals_uninterrupted(algorithm: &str) {
+    let bench = Bench::new(&search_file(algorithm, 30, 15));
+    finish(bench.start("whole"));
+    let whole = bench.report("whole");
+    assert_eq!(whole["evaluations"], 30);
+
+    let random = &mut mnas::seeded(1);
+    let mut process = bench.start("broken");
+    let mut kills = 0;
+    loop {
+        std::thread::sleep(Duration::from_millis(random.gen_range(20..250)));
+        match process.try_wait().unwrap() {
+            Some(status) if status.success() => break,
+            Some(_) => panic!("{}", failure(process, 0)),
+            None => {
+                process.kill().unwrap();
+                process.wait().unwrap();
+                kills += 1;
+                process = if bench.path("broken/run.sqlite").exists() {
+                    bench.resume("broken", &[])
+                } else {
+                    bench.start("broken")
+                };
+            }
+        }
+        assert!(kills < 200, "the run makes no progress between kills");
+    }
+    assert!(kills >= 2, "the run ended before it was killed twice");
+    assert_eq!(bench.report("broken"), whole, "after {kills} kills");
+}
+
+#[test]
+#[cfg(feature = "torch")]
+fn a_ppo_search_killed_again_and_again_ends_as_one_never_stopped() {
+    killed_and_resumed_equals_uninterrupted("ppo");
+}
+
+#[test]
+fn an_evolution_search_killed_again_and_again_ends_as_one_never_stopped() {
+    killed_and_resumed_equals_uninterrupted("evolution");
+}
+
+#[test]
+fn a_random_search_killed_again_and_again_ends_as_one_never_stopped() {
+    killed_and_resumed_equals_uninterrupted("random");
+}
+
+#[test]
+fn the_report_of_a_search_holds_together() {
+    let bench = Bench::new(&search_file("evolution", 24, 0));
+    finish(bench.start("run"));
+    let report = bench.report("run");
+    let rewards: Vec<f64> =
+        report["best_reward_by_evaluation"].as_array().unwrap().iter().map(|r| r.as_f64().unwrap()).collect();
+    assert_eq!(rewards.len(), 24);
+    assert!(rewards.is_sorted(), "the best reward so far never falls: {rewards:?}");
+    assert!(report["measurements"].as_u64().unwrap() >= 8, "two networks are timed in each of four steps");
+    assert_eq!(report["best"]["measured"], true);
+    let front: Vec<(f64, f64)> = report["pareto"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|p| (p["latency_ms"].as_f64().unwrap(), p["accuracy"].as_f64().unwrap()))
+        .collect();
+    assert!(front.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 < pair[1].1), "{front:?}");
+    for file in ["search.toml", "run.sqlite", "best.tflite", "report.html"] {
+        assert!(bench.path("run").join(file).exists(), "{file}");
+    }
+}
+
+#[test]
+fn no_network_is_trained_twice() {
+    let bench = Bench::new(&search_file("random", 40, 0));
+    finish(bench.start("run"));
+    let ledger = mnas::store::Ledger::read(&bench.path("run")).unwrap();
+    let evaluations = ledger.evaluations().unwrap();
+    let digests: std::collections::HashSet<_> = evaluations.iter().map(|e| e.digest.clone()).collect();
+    assert_eq!(digests.len(), evaluations.len());
+    assert_eq!(evaluations.iter().map(|e| e.id).collect::<Vec<_>>(), (1..=40).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_space_that_runs_out_ends_the_search_instead_of_turning_for_ever() {
+    let tiny = "name = \"tiny\"\ninput_size = 32\nstem = 8\nhead = 0\nclasses = 10\n[[block]]\nstride = 2\nop = [\"sepconv\", \"mbconv3\"]\nkernel = [3, 5]\nse_ratio = [0.0, 0.25]\nskip = [\"none\"]\nfilters = [8, 16]\nlayers = [1, 2]\n";
+    let bench = Bench::new(&search_file("random", 500, 0));
+    std::fs::write(bench.path("space.toml"), tiny).unwrap();
+    finish(bench.start("run"));
+    assert_eq!(bench.report("run")["evaluations"], 32);
+}
+
+#[test]
+fn a_finished_run_goes_on_with_a_larger_budget() {
+    let bench = Bench::new(&search_file("evolution", 12, 0));
+    finish(bench.start("run"));
+    finish(bench.resume("run", &["--evaluations", "20"]));
+    assert_eq!(bench.report("run")["evaluations"], 20);
+}
+
+#[test]
+fn stop_ends_a_run_that_resume_completes() {
+    let bench = Bench::new(&search_file("evolution", 30, 30));
+    let process = bench.start("run");
+    while !bench.path("run/run.sqlite").exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    finish(spawn(&["stop", bench.path("run").to_str().unwrap()]));
+    let message = failure(process, 130);
+    assert!(message.contains("mnas resume"), "{message}");
+    finish(bench.resume("run", &[]));
+    assert_eq!(bench.report("run")["evaluations"], 30);
+}
+
+#[test]
+fn two_processes_cannot_write_one_run() {
+    let bench = Bench::new(&search_file("evolution", 30, 30));
+    let mut first = bench.start("run");
+    while !bench.path("run/run.sqlite").exists() {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let message = failure(bench.resume("run", &[]), 1);
+    assert!(message.contains("is being written by another process"), "{message}");
+    first.kill().unwrap();
+    first.wait().unwrap();
+}
+
+fn refused(change: impl Fn(&str) -> String, hint: &str) {
+    let bench = Bench::new(&change(&search_file("evolution", 12, 0)));
+    let message = failure(bench.start("run"), 1);
+    assert!(message.contains(hint), "{message}");
+    assert!(!bench.path("run").join("run.sqlite").exists(), "a refused search must leave no run behind");
+}
+
+#[test]
+fn an_unusable_search_file_is_refused_before_anything_is_made() {
+    refused(|text| text.replace("latency_ms = 1.0", "latency_ms = 0"), "latency_ms must be");
+    refused(|text| text.replace("latency_ms = 1.0", "latency_ms = -3.0"), "latency_ms must be");
+    refused(|text| text.replace("seed = 11", "sed = 11"), "unknown field `sed`");
+    refused(|text| text.replace("id = \"simulated\"", "id = \"pixel\""), "no device 'pixel'");
+    refused(|text| text.replace("kind = \"simulated\"", "kind = \"guess\""), "found \"guess\"");
+    refused(|text| text.replace("trained_per_step = 6", "trained_per_step = 60"), "search.sampled_per_step");
+    refused(|text| text.replace("evaluations = 12", "evaluations = 0"), "budget.evaluations");
+    refused(|text| text.replace("file = \"space.toml\"", "file = \"nowhere.toml\""), "nowhere.toml");
+    refused(|text| text.replace("file = \"space.toml\"", "preset = \"mnasnett\""), "known are mnasnet");
+    refused(|text| text.replace("id = \"simulated\"", "id = \"simulated\"\npredictor = \"nowhere\""), "nowhere");
+}
+
+#[test]
+fn an_existing_run_is_never_overwritten() {
+    let bench = Bench::new(&search_file("evolution", 12, 0));
+    finish(bench.start("run"));
+    let before = bench.report("run");
+    let message = failure(bench.start("run"), 1);
+    assert!(message.contains("already holds a run"), "{message}");
+    assert_eq!(bench.report("run"), before);
+    let message = failure(bench.resume("elsewhere", &[]), 1);
+    assert!(message.contains("holds no run"), "{message}");
+}
+
+/// Runs `script` in a private mount namespace where `folder` is a tmpfs of that size; `None` where the kernel forbids it.
+fn in_small_folder(folder: &Path, size: &str, script: &str) -> Option<std::process::Output> {
+    let mount = format!("mount -t tmpfs -o size={size} tmpfs {} && {script}", folder.display());
+    let allowed = Command::new("unshare").args(["-rm", "true"]).status().is_ok_and(|status| status.success());
+    allowed.then(|| Command::new("unshare").args(["-rm", "sh", "-c", &mount]).output().unwrap())
+}
+
+#[test]
+fn a_full_disk_is_one_clear_error_and_the_run_goes_on_once_there_is_room() {
+    let bench = Bench::new(&search_file("evolution", 400, 0));
+    let small = bench.path("small");
+    std::fs::create_dir(&small).unwrap();
+    let (program, file, saved) = (env!("CARGO_BIN_EXE_mnas"), bench.path("search.toml"), bench.path("saved"));
+    let script = format!(
+        "{program} search {} --run {small}/run 2>&1; code=$?; cp -r {small}/run {}; exit $code",
+        file.display(),
+        saved.display(),
+        small = small.display(),
+    );
+    let Some(output) = in_small_folder(&small, "500k", &script) else {
+        eprintln!("SKIPPED: this kernel allows no private mounts, so no disk can be made full");
+        return;
+    };
+    let message = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{message}");
+    assert!(message.contains("full") || message.contains("No space left"), "{message}");
+    assert_eq!(message.matches("error:").count(), 1, "{message}");
+    let before = mnas::store::Ledger::read(&saved).unwrap().evaluations().unwrap();
+    assert!(!before.is_empty(), "something was stored before the disk was full");
+    finish(bench.resume("saved", &["--evaluations", &(before.len() + 5).to_string()]));
+    let after = mnas::store::Ledger::read(&saved).unwrap().evaluations().unwrap();
+    assert_eq!(after[..before.len()], before[..]);
+}
