@@ -32,6 +32,16 @@ pub enum LinearKind {
     ElasticNet,
 }
 
+impl LinearKind {
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NonNegative => "non-negative least squares",
+            Self::ElasticNet => "elastic net",
+        }
+    }
+}
+
 /// A fitted weighted sum with a constant.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Linear {

@@ -6,21 +6,33 @@
 //! | a [`DataSet`] of measured latencies | [`data`] |
 //! | a linear model, a Gaussian process on its residual, chosen by cross-validation, with an interval | [`linear`], [`residual`], [`selection`] |
 //! | the [`Predictor`], saved with its provenance | [`predictor`] |
-//! | how good it is | [`metrics`] |
+//! | how good it is | [`metrics`], [`validation`], [`report`] |
+//! | measuring a device for it | [`plan`], [`measure`], [`calibrate`] |
 
+pub mod calibrate;
 pub mod data;
 pub mod features;
 pub mod linear;
+pub mod measure;
 pub mod metrics;
+pub mod plan;
 pub mod predictor;
+pub mod report;
 pub mod residual;
 pub mod selection;
+pub mod validation;
 
+pub use calibrate::{
+    Calibration, CsvPrediction, CsvSettings, NamedPrediction, calibrate, calibrate_from_csv, predict, predict_from_csv,
+};
 pub use data::{DataError, DataSet, Measurement};
 pub use features::{Feature, Features};
+pub use measure::{Progress, timing_model};
 pub use metrics::Metrics;
+pub use plan::CalibrationSettings;
 pub use predictor::{Prediction, Predictor, Provenance};
 pub use selection::FitSettings;
+pub use validation::Validation;
 
 /// Why measurements could not be fitted.
 #[derive(Debug, thiserror::Error)]
@@ -84,4 +96,93 @@ pub enum PredictorError {
     /// The predictor holds what JSON cannot.
     #[error("the predictor cannot be written as JSON: {0}")]
     Encode(serde_json::Error),
+}
+
+/// Why a calibration did not end.
+#[derive(Debug, thiserror::Error)]
+pub enum CalibrationError {
+    /// A setting out of range.
+    #[error("{what} must be {range}, found {found}")]
+    Settings {
+        /// Which.
+        what: &'static str,
+        /// What it may be.
+        range: String,
+        /// What it is.
+        found: usize,
+    },
+    /// The space holds too few networks.
+    #[error(
+        "space '{space}' holds {holds} architectures, too few to draw {wanted} different ones; ask for fewer networks"
+    )]
+    SpaceTooSmall {
+        /// The space's name.
+        space: String,
+        /// Its size.
+        holds: String,
+        /// Networks wanted.
+        wanted: usize,
+    },
+    /// Stopped from outside.
+    #[error("interrupted after {done} of {total} measurements, which are kept; run the same command to go on")]
+    Interrupted {
+        /// Loads done.
+        done: usize,
+        /// Loads in all.
+        total: usize,
+    },
+    /// The folder belongs to a calibration with other settings.
+    #[error("{path}: the folder holds a calibration that differs in {field}; choose another --out or remove it")]
+    OtherPlan {
+        /// The plan's file.
+        path: String,
+        /// The first field that differs.
+        field: String,
+    },
+    /// The file of measurements is not this plan's.
+    #[error("{path}, line {line}: not a measurement of this calibration; choose another --out or remove the file")]
+    OtherRows {
+        /// The file.
+        path: String,
+        /// Counted from 1, header included.
+        line: usize,
+    },
+    /// The file of measurements cannot be read.
+    #[error("{path}: {error}; choose another --out or remove the file")]
+    Rows {
+        /// The file.
+        path: String,
+        /// The reader's message, with the line.
+        error: csv::Error,
+    },
+    /// The measurements of a file.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The fit.
+    #[error(transparent)]
+    Fit(#[from] FitError),
+    /// The predictor's file.
+    #[error(transparent)]
+    Predictor(#[from] PredictorError),
+    /// The device.
+    #[error(transparent)]
+    Device(#[from] crate::device::DeviceError),
+    /// A model that cannot be written.
+    #[error(transparent)]
+    Model(#[from] crate::tflite::TfliteError),
+    /// An architecture without a network.
+    #[error(transparent)]
+    Expand(#[from] crate::network::ExpandError),
+    /// An architecture that cannot be read.
+    #[error(transparent)]
+    Architecture(#[from] crate::space::ArchitectureError),
+    /// Tokens that do not belong to the space.
+    #[error(transparent)]
+    Tokens(#[from] crate::space::TokenError),
+    /// A file that cannot be read or written.
+    #[error(transparent)]
+    File(#[from] std::io::Error),
+    /// The plot.
+    #[error("the report's plot cannot be drawn: {0}")]
+    Plot(String),
 }

@@ -1,0 +1,267 @@
+//! A validation as one page of HTML with its plots inside: nothing is loaded from anywhere.
+
+use plotters::coord::Shift;
+use plotters::prelude::*;
+
+use super::CalibrationError;
+use super::metrics::Metrics;
+use super::selection::Candidate;
+use super::validation::{Pair, Validation};
+
+const BLUE: RGBColor = RGBColor(0x1f, 0x5f, 0xa8);
+const ORANGE: RGBColor = RGBColor(0xd0, 0x7a, 0x1c);
+const GREY: RGBColor = RGBColor(0x88, 0x8f, 0x99);
+const BAND: RGBColor = RGBColor(0xe9, 0xee, 0xf5);
+const FONT: &str = "sans-serif";
+/// Width and height of a plot.
+const SIZE: (u32, u32) = (560, 440);
+/// Bins of the histogram of errors: from -30 % to 30 % by 2 points; what lies beyond counts into the outermost.
+const BINS: (f64, f64, usize) = (-30.0, 30.0, 30);
+
+const STYLE: &str = "
+:root { font: 16px/1.5 system-ui, sans-serif; color: #1d2733; background: #f6f7f9; }
+main { max-width: 1180px; margin: 2rem auto; padding: 0 1.5rem; }
+h1 { font-size: 1.6rem; margin: 0 0 .2rem; } h2 { font-size: 1.1rem; margin: 2rem 0 .6rem; }
+p { margin: .3rem 0; max-width: 75ch; } .quiet { color: #5d6875; }
+.tiles { display: flex; flex-wrap: wrap; gap: .8rem; margin: 1.4rem 0; }
+.tile { background: #fff; border: 1px solid #dde2e8; border-radius: 8px; padding: .7rem 1rem; min-width: 8.5rem; }
+.tile b { display: block; font-size: 1.5rem; font-weight: 600; } .tile span { color: #5d6875; font-size: .85rem; }
+.plots { display: flex; flex-wrap: wrap; gap: 1rem; } figure { margin: 0; background: #fff; border: 1px solid #dde2e8;
+border-radius: 8px; padding: .6rem; } figcaption { color: #5d6875; font-size: .85rem; max-width: 540px; padding: 0 .4rem; }
+table { border-collapse: collapse; background: #fff; border: 1px solid #dde2e8; font-variant-numeric: tabular-nums; }
+th, td { padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #eceff3; font-size: .9rem; }
+th:first-child, td:first-child { text-align: left; } td.text { text-align: left; } svg { max-width: 100%; height: auto; }
+code { font-size: .8rem; overflow-wrap: anywhere; }
+";
+
+/// The page.
+///
+/// # Errors
+/// [`CalibrationError::Plot`] if plotters refuses.
+pub fn html(validation: &Validation) -> Result<String, CalibrationError> {
+    let plot = |drawn: Result<String, Box<dyn std::error::Error>>| {
+        drawn.map_err(|error| CalibrationError::Plot(error.to_string()))
+    };
+    let (scatter, errors) = (plot(scatter(&validation.pairs))?, plot(histogram(&validation.pairs))?);
+    let Validation { networks, validation: held_out, level, .. } = validation;
+    Ok(format!(
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
+         content=\"width=device-width\"><title>Latency predictor</title><style>{STYLE}</style></head><body><main>\n\
+         <h1>Latency predictor</h1><p class=\"quiet\">{subject}</p>\n\
+         <p>Fitted to {networks} networks, judged on {held_out} others that the fit has not seen.</p>\n{tiles}\n\
+         <div class=\"plots\"><figure>{scatter}<figcaption>Every held-out network, with the interval that should hold \
+         the measurement in {level:.0} % of cases; the band is ±10 %.</figcaption></figure>\n\
+         <figure>{errors}<figcaption>Relative errors of the predictor and of milliseconds proportional to \
+         multiply-adds; the outermost bars hold everything beyond.</figcaption></figure></div>\n\
+         <h2>Compared with multiply-adds</h2>{comparison}\n<h2>Regressors tried</h2>{candidates}\n\
+         <h2>Largest errors</h2>{worst}\n<h2>Provenance</h2>{provenance}\n</main></body></html>\n",
+        subject = escape(&subject(validation)),
+        tiles = tiles(validation),
+        comparison = comparison(validation),
+        candidates = candidates(&validation.candidates),
+        worst = worst(&validation.pairs),
+        provenance = provenance(validation),
+    ))
+}
+
+fn subject(validation: &Validation) -> String {
+    let provenance = &validation.provenance;
+    match &provenance.device {
+        Some(device) => {
+            format!("{} · {} · {} thread(s) · {}", device.model, device.runtime, device.threads, provenance.source)
+        }
+        None => provenance.source.clone(),
+    }
+}
+
+fn tiles(validation: &Validation) -> String {
+    let Validation { metrics, noise, coverage, level, half_width, .. } = validation;
+    let noise = noise.map_or("not known".to_owned(), |noise| format!("{noise:.1} %"));
+    let tiles = [
+        (format!("{:.1} %", metrics.mape), "mean error (MAPE)".to_owned()),
+        (noise, "noise floor: a perfect predictor's".to_owned()),
+        (format!("{:.0} %", metrics.within_5), "within ±5 %".to_owned()),
+        (format!("{:.0} %", metrics.within_10), "within ±10 %".to_owned()),
+        (format!("{:.2}", metrics.kendall), "Kendall's tau".to_owned()),
+        (format!("{coverage:.0} %"), format!("inside the {level:.0} % interval (+{half_width:.0} %)")),
+    ];
+    let tile =
+        |(value, label): &(String, String)| format!("<div class=\"tile\"><b>{value}</b><span>{label}</span></div>");
+    format!("<div class=\"tiles\">{}</div>", tiles.iter().map(tile).collect::<String>())
+}
+
+fn comparison(validation: &Validation) -> String {
+    let row = |name: &str, m: &Metrics| {
+        let cells = [m.mape, m.within_5, m.within_10].map(|value| format!("<td>{value:.1} %</td>")).concat();
+        format!("<tr><td>{name}</td>{cells}<td>{:.3}</td><td>{:.3}</td></tr>", m.kendall, m.spearman)
+    };
+    format!(
+        "<table><tr><th></th><th>MAPE</th><th>within 5 %</th><th>within 10 %</th><th>Kendall</th><th>Spearman</th></tr>\
+         {}{}</table>",
+        row("predictor", &validation.metrics),
+        row("multiply-adds alone", &validation.by_madds)
+    )
+}
+
+fn candidates(candidates: &[Candidate]) -> String {
+    let least = candidates.iter().map(|candidate| candidate.mape).fold(f64::INFINITY, f64::min);
+    let row = |candidate: &Candidate| {
+        let process = if candidate.gaussian_process { " + Gaussian process on the residual" } else { "" };
+        let taken = if candidate.mape == least { "taken" } else { "" };
+        format!(
+            "<tr><td>{}{process}</td><td>{:.2} %</td><td>{taken}</td></tr>",
+            candidate.linear.name(),
+            candidate.mape
+        )
+    };
+    format!(
+        "<table><tr><th></th><th>cross-validated MAPE</th><th></th></tr>{}</table>",
+        candidates.iter().map(row).collect::<String>()
+    )
+}
+
+fn worst(pairs: &[Pair]) -> String {
+    let mut sorted: Vec<&Pair> = pairs.iter().collect();
+    sorted.sort_by(|a, b| b.error().abs().total_cmp(&a.error().abs()));
+    let row = |pair: &&Pair| {
+        format!(
+            "<tr><td><code>{}</code></td><td>{:.2}</td><td>{:.2}</td><td>{:+.1} %</td></tr>",
+            escape(&pair.architecture),
+            pair.measured_ms,
+            pair.predicted.latency_ms,
+            100.0 * pair.error()
+        )
+    };
+    format!(
+        "<table><tr><th>network</th><th>measured ms</th><th>predicted ms</th><th>error</th></tr>{}</table>",
+        sorted.iter().take(8).map(row).collect::<String>()
+    )
+}
+
+fn provenance(validation: &Validation) -> String {
+    let provenance = &validation.provenance;
+    let mut rows = vec![
+        ("measured", provenance.source.clone()),
+        ("fitted", provenance.date.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()),
+        ("mnas", provenance.mnas_version.clone()),
+        ("digest of the data", provenance.data_hash.clone()),
+    ];
+    if let Some(device) = &provenance.device {
+        rows.push(("device", format!("{} ({}): {}", device.id, device.kind, device.model)));
+        rows.push(("runtime", format!("{}, {} thread(s)", device.runtime, device.threads)));
+        rows.push(("clock", format!("{:?}, fastest run of a load, lower quartile of the loads", device.clock)));
+    }
+    let scales = validation.scales.iter().filter(|_| validation.scales.len() > 1);
+    rows.extend(scales.map(|entry| ("source", format!("{}: × {:.3}", entry.source, entry.scale))));
+    let row =
+        |(name, value): &(&str, String)| format!("<tr><td>{name}</td><td class=\"text\">{}</td></tr>", escape(value));
+    format!("<table>{}</table>", rows.iter().map(row).collect::<String>())
+}
+
+impl Pair {
+    /// Relative error of the prediction.
+    fn error(&self) -> f64 {
+        self.predicted.latency_ms / self.measured_ms - 1.0
+    }
+}
+
+fn escape(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+type Drawn = Result<String, Box<dyn std::error::Error>>;
+
+fn drawing(draw: impl FnOnce(&DrawingArea<SVGBackend, Shift>) -> Result<(), Box<dyn std::error::Error>>) -> Drawn {
+    let mut svg = String::new();
+    {
+        let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
+        area.fill(&WHITE)?;
+        draw(&area)?;
+        area.present()?;
+    }
+    Ok(svg)
+}
+
+/// Predicted over measured milliseconds.
+fn scatter(pairs: &[Pair]) -> Drawn {
+    let values = || pairs.iter().flat_map(|pair| [pair.measured_ms, pair.predicted.low_ms, pair.predicted.high_ms]);
+    let least = values().fold(f64::INFINITY, f64::min) * 0.95;
+    let most = values().fold(0.0, f64::max) * 1.03;
+    drawing(|area| {
+        let mut chart = ChartBuilder::on(area)
+            .margin(12)
+            .x_label_area_size(46)
+            .y_label_area_size(58)
+            .build_cartesian_2d(least..most, least..most)?;
+        let band = vec![(least, 0.9 * least), (most, 0.9 * most), (most, 1.1 * most), (least, 1.1 * least)];
+        chart.draw_series([Polygon::new(band, BAND.filled())])?;
+        chart
+            .configure_mesh()
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(GREY.mix(0.25))
+            .axis_style(GREY)
+            .x_desc("measured, ms")
+            .y_desc("predicted, ms")
+            .axis_desc_style((FONT, 15))
+            .label_style((FONT, 13))
+            .draw()?;
+        chart.draw_series([PathElement::new(vec![(least, least), (most, most)], GREY)])?;
+        chart.draw_series(pairs.iter().map(|Pair { measured_ms, predicted, .. }| {
+            let interval = vec![(*measured_ms, predicted.low_ms), (*measured_ms, predicted.high_ms)];
+            PathElement::new(interval, BLUE.mix(0.28).stroke_width(1))
+        }))?;
+        chart.draw_series(pairs.iter().map(|pair| {
+            let colour = if pair.covered() { BLUE } else { ORANGE };
+            Circle::new((pair.measured_ms, pair.predicted.latency_ms), 3, colour.filled())
+        }))?;
+        Ok(())
+    })
+}
+
+/// How often which relative error occurs, for the predictor and for multiply-adds.
+fn histogram(pairs: &[Pair]) -> Drawn {
+    let count = |error: fn(&Pair) -> f64| {
+        let mut bins = vec![0.0; BINS.2];
+        for pair in pairs {
+            let place = (100.0 * error(pair) - BINS.0) / (BINS.1 - BINS.0) * BINS.2 as f64;
+            bins[(place.max(0.0) as usize).min(BINS.2 - 1)] += 1.0;
+        }
+        bins
+    };
+    let predictor = count(Pair::error);
+    let by_madds = count(|pair| pair.by_madds_ms / pair.measured_ms - 1.0);
+    let most = predictor.iter().chain(&by_madds).copied().fold(1.0, f64::max) * 1.08;
+    let width = (BINS.1 - BINS.0) / BINS.2 as f64;
+    drawing(|area| {
+        let mut chart = ChartBuilder::on(area)
+            .margin(12)
+            .x_label_area_size(46)
+            .y_label_area_size(58)
+            .build_cartesian_2d(BINS.0..BINS.1, 0.0..most)?;
+        chart
+            .configure_mesh()
+            .disable_x_mesh()
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(GREY.mix(0.25))
+            .axis_style(GREY)
+            .x_desc("predicted / measured − 1, %")
+            .y_desc("networks")
+            .y_label_formatter(&|value| format!("{value:.0}"))
+            .x_label_formatter(&|value| format!("{value:+.0}"))
+            .axis_desc_style((FONT, 15))
+            .label_style((FONT, 13))
+            .draw()?;
+        for (name, bins, colour) in
+            [("multiply-adds", by_madds, ORANGE.mix(0.45)), ("predictor", predictor, BLUE.mix(0.75))]
+        {
+            let bar = |(bin, height): (usize, &f64)| {
+                let left = BINS.0 + bin as f64 * width;
+                Rectangle::new([(left + 0.08 * width, 0.0), (left + 0.92 * width, *height)], colour.filled())
+            };
+            let drawn = chart.draw_series(bins.iter().enumerate().filter(|(_, height)| **height > 0.0).map(bar))?;
+            drawn.label(name).legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 12, y + 5)], colour.filled()));
+        }
+        chart.configure_series_labels().label_font((FONT, 14)).border_style(TRANSPARENT).draw()?;
+        Ok(())
+    })
+}

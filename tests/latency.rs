@@ -1,0 +1,423 @@
+//! From timings to a predictor: features, metrics, fits, intervals, files, and a calibration that survives a crash.
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use mnas::device::simulated::SimulatedDevice;
+use mnas::device::{Description, Device, DeviceError, Model, Timing};
+use mnas::latency::{
+    CalibrationSettings, CsvSettings, DataSet, Feature, Features, FitSettings, Metrics, Predictor, calibrate,
+    calibrate_from_csv, metrics, predict_from_csv,
+};
+use mnas::network::Network;
+use mnas::space::{self, Architecture, Space};
+use proptest::prelude::*;
+
+fn network(line: &str) -> Network {
+    Network::expand(&space::parse(line).unwrap()).unwrap()
+}
+
+fn features(line: &str) -> Features {
+    Features::of(&network(line))
+}
+
+fn random_architectures(preset: &str, count: usize, seed: u64) -> Vec<Architecture> {
+    let (space, mut random) = (Space::preset(preset).unwrap(), mnas::seeded(seed));
+    (0..count).map(|_| space.decode(&space.sample(&mut random)).unwrap()).collect()
+}
+
+/// Networks timed by a function.
+fn measured(architectures: &[Architecture], latency_ms: impl Fn(&Network) -> f64) -> DataSet {
+    let mut data = DataSet::default();
+    for architecture in architectures {
+        data.push(architecture, latency_ms(&Network::expand(architecture).unwrap()), "").unwrap();
+    }
+    data
+}
+
+fn judge(predictor: &Predictor, held_out: &DataSet) -> Metrics {
+    let predicted: Vec<f64> =
+        held_out.measurements().iter().map(|row| predictor.predict_features(&row.features).latency_ms).collect();
+    Metrics::of(&predicted, &held_out.latencies_ms())
+}
+
+#[test]
+fn every_operator_kind_counts_into_its_own_features() {
+    let line = "input=64 stem=8 r2_k3_s22_e3_i8_o16_se0.25 r2_k5_s11_e1_i16_o16 r2_k5_s22_e1_i16_o24_pool_conv head=32 classes=10";
+    let found = features(line);
+    let expected = [
+        (Feature::FirstConv, 32.0 * 32.0 * 27.0 * 8.0 / 1e6),
+        (Feature::FirstConvOutput, 32.0 * 32.0 * 8.0 / 1e6),
+        // Expansions 8 -> 24 at 32² and 16 -> 48 at 16², projections of four layers, the head.
+        (Feature::PointwiseCount, 7.0),
+        (Feature::Depthwise3Strided, 16.0 * 16.0 * 24.0 / 1e6),
+        (Feature::Depthwise3, 16.0 * 16.0 * 48.0 / 1e6),
+        (Feature::Depthwise5, 2.0 * 16.0 * 16.0 * 16.0 / 1e6),
+        (Feature::Depthwise5Strided, 0.0),
+        (Feature::DepthwiseCount, 4.0),
+        (Feature::GateCount, 2.0),
+        (Feature::GateMadds, 2.0 * (24.0 * 2.0 + 48.0 * 4.0) / 1e6),
+        (Feature::GatePooled, 16.0 * 16.0 * (24.0 + 48.0) / 1e6),
+        (Feature::GateScaled, 16.0 * 16.0 * (24.0 + 48.0) / 1e6),
+        // 24 channels are two tiles of 16, 64 pixels ten tiles of 7.
+        (Feature::Conv5StridedTiles, 70.0 * 32.0 * 25.0 * 16.0 / 1e6),
+        (Feature::Conv5Tiles, 70.0 * 32.0 * 25.0 * 24.0 / 1e6),
+        (Feature::ConvCount, 2.0),
+        (Feature::MaxPoolCount, 1.0),
+        (Feature::MaxPool, 8.0 * 8.0 * 24.0 / 1e6),
+        (Feature::AddCount, 4.0),
+        (Feature::HeadPooled, 8.0 * 8.0 * 32.0 / 1e6),
+        (Feature::Dense, 320.0 / 1e6),
+        (Feature::DepthStage1, 0.0),
+        (Feature::DepthStage2, 4.0),
+        (Feature::DepthStage3, 2.0),
+    ];
+    for (feature, value) in expected {
+        assert!(
+            (found.get(feature) - value).abs() < 1e-12,
+            "{}: {} is not {value}",
+            feature.name(),
+            found.get(feature)
+        );
+    }
+}
+
+#[test]
+fn features_and_the_network_agree_on_what_is_counted_twice() {
+    for architecture in random_architectures("mnasnet", 50, 1) {
+        let network = Network::expand(&architecture).unwrap();
+        let found = Features::of(&network);
+        assert!((found.get(Feature::Madds) - network.madds() as f64 / 1e6).abs() < 1e-6);
+        assert_eq!(found.get(Feature::LayerCount), network.layers.len() as f64);
+        let stages = |first: Feature| -> f64 { found.0[first as usize..first as usize + 5].iter().sum() };
+        assert!((stages(Feature::PointwiseStage1) - found.get(Feature::PointwiseTiles)).abs() < 1e-9);
+        assert!((stages(Feature::GatedStage1) - found.get(Feature::GateScaled)).abs() < 1e-9);
+        assert_eq!(stages(Feature::DepthStage1), found.get(Feature::DepthwiseCount) + found.get(Feature::ConvCount));
+    }
+}
+
+proptest! {
+    #[test]
+    fn correlations_obey_their_laws(values in prop::collection::vec((1u32..40, 1u32..40), 2..60)) {
+        let (a, b): (Vec<f64>, Vec<f64>) = values.iter().map(|(a, b)| (f64::from(*a), f64::from(*b))).unzip();
+        let negated: Vec<f64> = b.iter().map(|value| -value).collect();
+        let stretched: Vec<f64> = b.iter().map(|value| value.powi(3)).collect();
+        for correlation in [metrics::kendall, metrics::spearman, metrics::pearson] {
+            let found = correlation(&a, &b);
+            prop_assert!((-1.0 - 1e-12..=1.0 + 1e-12).contains(&found));
+            prop_assert!((found - correlation(&b, &a)).abs() < 1e-12);
+            prop_assert!((found + correlation(&a, &negated)).abs() < 1e-12);
+        }
+        for of_order in [metrics::kendall, metrics::spearman] {
+            prop_assert!((of_order(&a, &b) - of_order(&a, &stretched)).abs() < 1e-12);
+        }
+        if a.iter().any(|value| *value != a[0]) {
+            prop_assert!((metrics::kendall(&a, &a) - 1.0).abs() < 1e-12);
+        }
+    }
+
+    #[test]
+    fn metrics_equal_their_naive_definitions(values in prop::collection::vec((1u32..40, 1u32..40), 2..40)) {
+        let (p, m): (Vec<f64>, Vec<f64>) = values.iter().map(|(a, b)| (f64::from(*a), f64::from(*b))).unzip();
+        let found = Metrics::of(&p, &m);
+        let errors: Vec<f64> = p.iter().zip(&m).map(|(p, m)| ((p - m) / m).abs()).collect();
+        prop_assert!((found.mape - 100.0 * errors.iter().sum::<f64>() / errors.len() as f64).abs() < 1e-9);
+        let within = |most: f64| 100.0 * errors.iter().filter(|error| **error <= most).count() as f64 / errors.len() as f64;
+        prop_assert_eq!((found.within_5, found.within_10), (within(0.05), within(0.1)));
+        // A rank is the number of smaller values plus half the number of other equal ones.
+        let rank = |list: &[f64], value: f64| {
+            let below = list.iter().filter(|other| **other < value).count() as f64;
+            below + (list.iter().filter(|other| **other == value).count() as f64 - 1.0) / 2.0
+        };
+        let ranks = |list: &[f64]| list.iter().map(|value| rank(list, *value)).collect::<Vec<_>>();
+        prop_assert!((found.spearman - metrics::pearson(&ranks(&p), &ranks(&m))).abs() < 1e-12);
+        let (mut concordant, mut discordant, mut tied_p, mut tied_m) = (0.0, 0.0, 0.0, 0.0);
+        for i in 0..p.len() {
+            for j in 0..i {
+                let product = (p[i] - p[j]) * (m[i] - m[j]);
+                concordant += f64::from(product > 0.0);
+                discordant += f64::from(product < 0.0);
+                tied_p += f64::from(p[i] == p[j]);
+                tied_m += f64::from(m[i] == m[j]);
+            }
+        }
+        let pairs = (p.len() * (p.len() - 1)) as f64 / 2.0;
+        let scale = ((pairs - tied_p) * (pairs - tied_m)).sqrt();
+        let tau = if scale > 0.0 { (concordant - discordant) / scale } else { 0.0 };
+        prop_assert!((found.kendall - tau).abs() < 1e-12);
+    }
+}
+
+#[test]
+fn a_device_whose_time_is_a_sum_of_features_is_recovered_from_sixty_networks() {
+    let latency = |network: &Network| {
+        let found = Features::of(network);
+        0.8 + 0.03 * found.get(Feature::PointwiseTiles)
+            + 2.5 * found.get(Feature::Depthwise5)
+            + 0.2 * found.get(Feature::GateCount)
+            + 0.05 * found.get(Feature::Conv3Tiles)
+    };
+    let architectures = random_architectures("mnasnet", 160, 2);
+    let predictor = Predictor::fit(&measured(&architectures[..60], latency), FitSettings::default()).unwrap();
+    let found = judge(&predictor, &measured(&architectures[60..], latency));
+    assert!(found.mape < 1.0 && found.kendall > 0.98, "{found:?}");
+}
+
+/// A latency that no sum of features is: caches make depthwise work dearer the more there is of it.
+fn curved(network: &Network) -> f64 {
+    let found = Features::of(network);
+    let depthwise = found.get(Feature::Depthwise3) + found.get(Feature::Depthwise5);
+    (2.0 + 0.02 * found.get(Feature::Pointwise) + depthwise)
+        * (1.0 + 0.1 * depthwise)
+        * (1.0 + 0.02 * found.get(Feature::GateCount)).recip()
+}
+
+#[test]
+fn the_gaussian_process_is_chosen_where_latencies_do_not_add_up() {
+    let architectures = random_architectures("mnasnet", 300, 3);
+    let predictor = Predictor::fit(&measured(&architectures[..150], curved), FitSettings::default()).unwrap();
+    let best = predictor.candidates().iter().min_by(|a, b| a.mape.total_cmp(&b.mape)).unwrap();
+    assert!(best.gaussian_process, "{:?}", predictor.candidates());
+    let found = judge(&predictor, &measured(&architectures[150..], curved));
+    assert!(found.mape < 1.5, "{found:?}");
+}
+
+#[test]
+fn intervals_hold_as_many_new_networks_as_they_promise() {
+    let architectures = random_architectures("mnasnet", 700, 4);
+    let mut device = SimulatedDevice { seed: 5, noise: 0.05 };
+    let mut time = |architecture: &Architecture| {
+        let network = Network::expand(architecture).unwrap();
+        let (name, architecture) = (architecture.to_string(), Some(architecture.clone()));
+        let model = Model { name, architecture, network: Some(network), bytes: Vec::new() };
+        device.time(&model).unwrap().wall_ms[0]
+    };
+    let mut data = DataSet::default();
+    for architecture in &architectures {
+        data.push(architecture, time(architecture), "").unwrap();
+    }
+    let (fit, held_out): (Vec<usize>, Vec<usize>) = (0..data.len()).partition(|row| *row < 150);
+    for level in [0.5, 0.8, 0.9] {
+        let predictor = Predictor::fit(&data.select(&fit), FitSettings { level, ..FitSettings::default() }).unwrap();
+        let rows = data.select(&held_out);
+        let inside = |row: &&mnas::latency::Measurement| {
+            let predicted = predictor.predict_features(&row.features);
+            (predicted.low_ms..=predicted.high_ms).contains(&row.latency_ms)
+        };
+        let share = rows.measurements().iter().filter(inside).count() as f64 / rows.len() as f64;
+        assert!((share - level).abs() < 0.08, "{share} of {level}");
+    }
+}
+
+#[test]
+fn several_sources_get_a_scale_each() {
+    let architectures = random_architectures("mnasnet", 90, 6);
+    let mut data = DataSet::default();
+    for (index, architecture) in architectures.iter().enumerate() {
+        let (source, scale) = if index % 3 == 0 { ("old runtime", 1.3) } else { ("new runtime", 1.0) };
+        let latency = SimulatedDevice::latency_ms(&Network::expand(architecture).unwrap());
+        data.push(architecture, scale * latency, source).unwrap();
+    }
+    let predictor = Predictor::fit(&data, FitSettings::default()).unwrap();
+    let scale = |name: &str| predictor.scales().iter().find(|entry| entry.source == name).unwrap().scale;
+    assert_eq!(scale("new runtime"), 1.0);
+    assert!((scale("old runtime") - 1.3).abs() < 0.06, "{:?}", predictor.scales());
+    let row = &data.measurements()[0];
+    let ratio = predictor.predict_for_source(&row.features, "old runtime").latency_ms
+        / predictor.predict_features(&row.features).latency_ms;
+    assert!((ratio - scale("old runtime")).abs() < 1e-12);
+}
+
+fn demo_predictor() -> Predictor {
+    let architectures = random_architectures("demo", 60, 7);
+    Predictor::fit(&measured(&architectures, curved), FitSettings::default()).unwrap()
+}
+
+#[test]
+fn a_saved_predictor_predicts_to_the_last_bit_what_the_fitted_one_did() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("predictor.json");
+    let predictor = demo_predictor();
+    predictor.save(&path).unwrap();
+    let loaded = Predictor::load(&path).unwrap();
+    assert_eq!(loaded.provenance(), predictor.provenance());
+    for architecture in random_architectures("demo", 50, 8) {
+        let network = Network::expand(&architecture).unwrap();
+        assert_eq!(loaded.predict(&network), predictor.predict(&network));
+    }
+}
+
+#[test]
+fn a_truncated_edited_or_foreign_predictor_file_is_one_clear_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("predictor.json");
+    demo_predictor().save(&path).unwrap();
+    let text = std::fs::read(&path).map(|bytes| String::from_utf8(bytes).unwrap()).unwrap();
+    let weight = text.split("\"constant_ms\": ").nth(1).unwrap().split(',').next().unwrap();
+    for (changed, hint) in [
+        (text[..text.len() / 2].to_owned(), "not a whole latency predictor"),
+        (String::new(), "not a whole latency predictor"),
+        (text.replace(&format!("\"constant_ms\": {weight}"), "\"constant_ms\": 1.25"), "changed after it was saved"),
+        (text.replace("\"format\": 1", "\"format\": 99"), "format 1 was expected, found 99"),
+        ("{\"some\": \"json\"}".to_owned(), "format 1 was expected, found none"),
+    ] {
+        mnas::files::write_atomically(&path, changed.as_bytes()).unwrap();
+        let error = Predictor::load(&path).unwrap_err().to_string();
+        assert!(error.contains(hint) && error.contains("predictor.json"), "{error}");
+        assert!(error.contains("calibrate"), "{error}");
+    }
+}
+
+#[test]
+fn what_is_wrong_in_a_csv_is_said_with_its_line_and_column() {
+    for (text, hint) in [
+        ("network,latency_ms\n", "no column 'architecture'; the header has 'network', 'latency_ms'"),
+        ("architecture,ms\nmnasnet-a1,78\n", "no column 'latency_ms'"),
+        ("architecture,latency_ms\nmnasnet-a1,78\nmnasnet-z9,80\n", "m.csv, line 3: "),
+        ("architecture,latency_ms\nr1_k4_s11_e1_i32_o16,78\n", "line 2: architecture 'r1_k4_s11_e1_i32_o16'"),
+        ("architecture,latency_ms\nmnasnet-a1,fast\n", "line 2, column 'latency_ms': expected a positive number"),
+        ("architecture,latency_ms\nmnasnet-a1,-3\n", "found '-3'"),
+        ("architecture,latency_ms\nmnasnet-a1,nan\n", "found 'nan'"),
+        ("architecture,latency_ms\nmnasnet-a1\n", "line: 2"),
+    ] {
+        let error = DataSet::from_csv(text.as_bytes(), "m.csv", "latency_ms").unwrap_err().to_string();
+        assert!(error.contains(hint) && error.contains("m.csv"), "{error}");
+    }
+}
+
+#[test]
+fn rows_without_a_latency_are_counted_and_repeated_rows_are_one_measurement() {
+    let text = "architecture,latency_ms,source\nmnasnet-a1,78,a\nmobilenet-v2,,a\nmnasnet-a1,80,a\nmnasnet-a1,70,b\n";
+    let data = DataSet::from_csv(text.as_bytes(), "m.csv", "latency_ms").unwrap();
+    assert_eq!((data.len(), data.unmeasured()), (2, 1));
+    assert_eq!(data.measurements()[0].repeats_ms, [78.0, 80.0]);
+    let too_few = Predictor::fit(&data, FitSettings::default()).unwrap_err().to_string();
+    assert!(too_few.contains("at least 10") && too_few.contains("found 2"), "{too_few}");
+}
+
+fn settings() -> CalibrationSettings {
+    CalibrationSettings {
+        networks: 30,
+        validation: 12,
+        repeats: 4,
+        rounds: 2,
+        ..CalibrationSettings::new(Space::preset("demo").unwrap())
+    }
+}
+
+/// A deterministic device that stops working after some loads.
+struct Dying {
+    inner: SimulatedDevice,
+    loads: usize,
+}
+
+impl Device for Dying {
+    fn description(&self) -> Description {
+        self.inner.description()
+    }
+
+    fn time(&mut self, model: &Model) -> Result<Timing, DeviceError> {
+        if self.loads == 0 {
+            let (device, model) = ("dying".to_owned(), model.name.clone());
+            return Err(DeviceError::Model { device, model, problem: "unplugged".to_owned() });
+        }
+        self.loads -= 1;
+        self.inner.time(model)
+    }
+}
+
+fn on(progress: mnas::latency::Progress) -> ControlFlow<()> {
+    assert!(progress.done <= progress.total);
+    ControlFlow::Continue(())
+}
+
+#[test]
+fn a_calibration_cut_off_anywhere_goes_on_to_the_same_measurements() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
+    let simulated = SimulatedDevice::new(9);
+    let undisturbed = calibrate(&mut simulated.clone(), &settings(), &whole, &mut on).unwrap();
+    let csv = parts.join("measurements.csv");
+    for loads in [0, 1, 17, 30] {
+        let error =
+            calibrate(&mut Dying { inner: simulated.clone(), loads }, &settings(), &parts, &mut on).unwrap_err();
+        assert!(error.to_string().contains("unplugged"), "{error}");
+        // A kill in the middle of a write leaves half a row.
+        let mut text = fs_err::read(&csv).unwrap();
+        text.extend_from_slice(b"input=224 stem=16 r1_k");
+        fs_err::write(&csv, text).unwrap();
+    }
+    let stopped = calibrate(&mut simulated.clone(), &settings(), &parts, &mut |_| ControlFlow::Break(())).unwrap_err();
+    assert!(stopped.to_string().contains("48 of 92"), "{stopped}");
+    let resumed = calibrate(&mut simulated.clone(), &settings(), &parts, &mut on).unwrap();
+    assert_eq!(fs_err::read(&csv).unwrap(), fs_err::read(whole.join("measurements.csv")).unwrap());
+    assert_eq!((resumed.mape, resumed.kendall), (undisturbed.mape, undisturbed.kendall));
+    assert_eq!(undisturbed.noise, Some(0.0), "the simulated device repeats itself exactly");
+
+    let other = CalibrationSettings { seed: 1, ..settings() };
+    let error = calibrate(&mut simulated.clone(), &other, &parts, &mut on).unwrap_err().to_string();
+    assert!(error.contains("differs in seed") && error.contains("--out"), "{error}");
+}
+
+#[test]
+fn a_calibration_leaves_a_folder_that_others_can_use() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("calibration");
+    let found = calibrate(&mut SimulatedDevice::new(10), &settings(), &out, &mut on).unwrap();
+    assert!(found.mape < found.mape_by_madds / 2.0 && found.kendall > found.kendall_by_madds, "{found:?}");
+    let predictor = Predictor::load(&out.join("predictor.json")).unwrap();
+    assert_eq!(predictor.provenance().networks, 42);
+    assert_eq!(predictor.provenance().device.as_ref().unwrap().id, "simulated");
+    let page = fs_err::read_to_string(out.join("report.html")).unwrap();
+    assert_eq!(page.matches("<svg").count(), 2);
+    assert!(!page.contains("http://www.example") && !page.contains("src="), "nothing is loaded from elsewhere");
+    let again = CsvSettings { networks: Some(30), ..CsvSettings::new(&out.join("measurements.csv")) };
+    let from_file = calibrate_from_csv(&again, &folder.path().join("again")).unwrap();
+    assert_eq!((from_file.networks, from_file.validation), (30, 12));
+    let predicted = predict_from_csv(&again, Some(&predictor), &[space::parse("mnasnet-a1").unwrap()]).unwrap();
+    assert_eq!((predicted.predictions.len(), predicted.pairs.len()), (1, 42));
+    assert!(predicted.mape < 5.0, "{}", predicted.mape);
+}
+
+#[test]
+fn a_space_without_enough_networks_is_refused_before_anything_is_measured() {
+    let tiny = "name = \"tiny\"\ninput_size = 32\nstem = 8\nhead = 0\nclasses = 10\n[[block]]\nstride = 1\n\
+                op = [\"conv\", \"sepconv\"]\nkernel = [3]\nfilters = [8, 16]\nlayers = [1, 2]\n";
+    let space = Space::from_toml(tiny, "tiny").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let settings = CalibrationSettings::new(space);
+    let error = calibrate(&mut SimulatedDevice::new(1), &settings, folder.path(), &mut on).unwrap_err().to_string();
+    assert!(error.contains("'tiny' holds 8 architectures"), "{error}");
+    assert!(!folder.path().join("measurements.csv").exists());
+}
+
+/// A file of public measurements that is kept beside the repository, not in it.
+fn public_measurements(name: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/reference").join(name);
+    if !path.exists() {
+        eprintln!("SKIPPED: {name} is not beside this repository (looked for {})", path.display());
+        return None;
+    }
+    Some(path)
+}
+
+#[test]
+fn five_thousand_measured_networks_are_predicted_from_three_hundred() {
+    let Some(csv) = public_measurements("accel_nasbench.csv") else { return };
+    let folder = tempfile::tempdir().unwrap();
+    let settings =
+        CsvSettings { latency_column: "vck190_latency_ms".to_owned(), networks: Some(300), ..CsvSettings::new(&csv) };
+    let found = calibrate_from_csv(&settings, folder.path()).unwrap();
+    assert_eq!((found.networks, found.validation, found.unmeasured), (300, 4836, 2));
+    assert!(found.mape <= 2.5 && found.kendall >= 0.95, "{found:?}");
+    assert!((found.coverage - 90.0).abs() <= 4.0, "{found:?}");
+    assert!(found.mape_by_madds > 15.0, "{found:?}");
+}
+
+#[test]
+fn published_phone_timings_are_read_by_model_width_and_size() {
+    let Some(csv) = public_measurements("published_latency.csv") else { return };
+    let found = predict_from_csv(&CsvSettings::new(&csv), None, &[]).unwrap();
+    assert_eq!(found.pairs.len(), 47);
+    assert!(found.mape < 8.0 && found.kendall > 0.85, "{} {}", found.mape, found.kendall);
+}
