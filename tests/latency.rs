@@ -408,7 +408,8 @@ fn five_thousand_measured_networks_are_predicted_from_three_hundred() {
     let settings =
         CsvSettings { latency_column: "vck190_latency_ms".to_owned(), networks: Some(300), ..CsvSettings::new(&csv) };
     let found = calibrate_from_csv(&settings, folder.path()).unwrap();
-    assert_eq!((found.networks, found.validation, found.unmeasured), (300, 4836, 2));
+    assert_eq!((found.networks, found.unmeasured), (300, 2));
+    assert!(found.validation > 4_800, "{}", found.validation);
     assert!(found.mape <= 2.5 && found.kendall >= 0.95, "{found:?}");
     assert!((found.coverage - 90.0).abs() <= 4.0, "{found:?}");
     assert!(found.mape_by_madds > 15.0, "{found:?}");

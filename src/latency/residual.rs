@@ -24,6 +24,8 @@ const NOISES: [f64; 6] = [0.001, 0.01, 0.03, 0.1, 0.3, 1.0];
 const LINEAR: f64 = 0.1;
 /// Rows that choose the two parameters; more do not choose better, and cost grows with their cube.
 const MOST_CHOOSING: usize = 200;
+/// Rows the process keeps: the cost of a fit grows with their cube, that of a prediction with their number.
+const MOST_KEPT: usize = 500;
 /// Width of a block of single-precision values.
 const LANES: usize = 8;
 
@@ -101,16 +103,15 @@ impl Residual {
     /// # Errors
     /// [`FitError::Regression`] if no combination can be decomposed.
     pub fn choose(features: &Array2<f64>, residuals: ArrayView1<f64>) -> Result<KernelParameters, FitError> {
-        let rows = features.nrows().min(MOST_CHOOSING);
-        let (features, residuals) = (features.slice(ndarray::s![..rows, ..]), residuals.slice(ndarray::s![..rows]));
-        let inputs = Standardisation::of(&features.to_owned()).apply_all(&features.to_owned());
+        let (features, residuals) = thinned(features, residuals, MOST_CHOOSING);
+        let inputs = Standardisation::of(&features).apply_all(&features);
         let (distances, products) = pairs(&inputs);
         let mut best: Option<(f64, KernelParameters)> = None;
         for length in LENGTHS {
             let kernel = kernel_of(&distances, &products, length, inputs.ncols());
             for noise in NOISES {
-                let Ok(solved) = Solved::new(kernel.clone(), noise, residuals) else { continue };
-                let loss = solved.loss(residuals);
+                let Ok(solved) = Solved::new(kernel.clone(), noise, residuals.view()) else { continue };
+                let loss = solved.loss(residuals.view());
                 if best.is_none_or(|(least, _)| loss < least) {
                     best = Some((loss, KernelParameters { length, noise }));
                 }
@@ -120,7 +121,7 @@ impl Residual {
             .ok_or_else(|| FitError::Regression("no kernel fits the residuals".into()))
     }
 
-    /// Fits residuals (length n) over features (n by d).
+    /// Fits residuals (length n) over features (n by d), or to rows spread evenly over them if there are very many.
     ///
     /// # Errors
     /// [`FitError::Regression`] if the kernel matrix cannot be decomposed.
@@ -129,11 +130,12 @@ impl Residual {
         features: &Array2<f64>,
         residuals: ArrayView1<f64>,
     ) -> Result<Self, FitError> {
-        let standardisation = Standardisation::of(features);
-        let inputs = standardisation.apply_all(features);
+        let (features, residuals) = thinned(features, residuals, MOST_KEPT);
+        let standardisation = Standardisation::of(&features);
+        let inputs = standardisation.apply_all(&features);
         let (distances, products) = pairs(&inputs);
         let kernel = kernel_of(&distances, &products, parameters.length, inputs.ncols());
-        let solved = Solved::new(kernel, parameters.noise, residuals)?;
+        let solved = Solved::new(kernel, parameters.noise, residuals.view())?;
         Ok(Self {
             parameters,
             standardisation,
@@ -217,6 +219,13 @@ fn squared_distance(a: &[f32], b: &[f32]) -> f32 {
         }
     }
     sums.iter().sum()
+}
+
+/// At most `most` rows, evenly spread.
+fn thinned(features: &Array2<f64>, residuals: ArrayView1<f64>, most: usize) -> (Array2<f64>, Array1<f64>) {
+    let count = features.nrows().min(most);
+    let rows: Vec<usize> = (0..count).map(|row| row * features.nrows() / count).collect();
+    (features.select(Axis(0), &rows), residuals.select(Axis(0), &rows))
 }
 
 /// Squared distances and products of all pairs of rows.
