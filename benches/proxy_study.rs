@@ -58,6 +58,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     fs_err::remove_dir_all(&folder)?;
     let mut longer = options;
     longer.recipe.epochs *= arguments.long.max(1);
+    longer.runs = 1;
     let long = Proxy::over(longer, short.data().clone())?;
     println!("{}", short.describe());
     let mut rows = Vec::new();

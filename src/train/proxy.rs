@@ -9,7 +9,8 @@
 //! |---|---|---|---|
 //! | `data` | `images` | the image folder, see [`super::data`] | |
 //! | `size` | 32 | side that images are resized to | 8–1024 |
-//! | `workers` | 0 | trainings at the same time; 0: one per processor | 0–1024 |
+//! | `runs` | 1 | trainings of one candidate, of which the best counts: a short one now and then stays on a plateau | 1–16 |
+//! | `workers` | 0 | candidates trained at the same time, each in one thread; 0: one per processor | 0–1024 |
 //! | `skip_limit` | 0.01 | largest part of the images that may fail to decode | 0–1 |
 //! | `epochs`, `batch`, `learning_rate`, … | | the recipe, see [`super::fit`] | |
 
@@ -32,7 +33,9 @@ pub struct ProxyOptions {
     pub data: PathBuf,
     /// Side that images are resized to.
     pub size: usize,
-    /// Trainings at the same time; 0: one per processor.
+    /// Trainings of one candidate, of which the best counts.
+    pub runs: u64,
+    /// Candidates trained at the same time, each in one thread; 0: one per processor.
     pub workers: usize,
     /// Largest part of the images that may fail to decode.
     pub skip_limit: f64,
@@ -43,7 +46,14 @@ pub struct ProxyOptions {
 
 impl Default for ProxyOptions {
     fn default() -> Self {
-        Self { data: PathBuf::from("images"), size: 32, workers: 0, skip_limit: 0.01, recipe: Recipe::default() }
+        Self {
+            data: PathBuf::from("images"),
+            size: 32,
+            runs: 1,
+            workers: 0,
+            skip_limit: 0.01,
+            recipe: Recipe::default(),
+        }
     }
 }
 
@@ -73,6 +83,8 @@ impl ProxyOptions {
     pub fn check(&self) -> Result<(), ProxyError> {
         let problem = if !(8..=1024).contains(&self.size) {
             Some(format!("size must be from 8 to 1024, found {}", self.size))
+        } else if !(1..=16).contains(&self.runs) {
+            Some(format!("runs must be from 1 to 16, found {}", self.runs))
         } else if self.workers > 1024 {
             Some(format!("workers must be from 0 to 1024, found {}", self.workers))
         } else if !(0.0..=1.0).contains(&self.skip_limit) {
@@ -109,19 +121,26 @@ impl Proxy {
         &self.data
     }
 
-    /// The candidate at the proxy's image size, trained.
-    fn train(&self, request: &Request) -> Result<Model, AccuracyError> {
+    /// The best of the runs, with its accuracy. A run that fails counts only if all do.
+    fn best_run(&self, request: &Request) -> Result<(f64, Model), AccuracyError> {
         let candidate = |problem: String| AccuracyError::Candidate { id: request.id, problem };
         let architecture = request.architecture.clone().at_input(self.data.size).with_classes(self.data.classes.len());
         let network = Network::expand(&architecture).map_err(|error| candidate(error.to_string()))?;
+        let seed = request.seed.wrapping_mul(self.options.runs);
+        let runs = (0..self.options.runs).map(|run| self.train(&network, seed.wrapping_add(run)));
+        let best = runs.reduce(better).ok_or_else(|| candidate("no run was asked for".to_owned()))?;
+        best.map_err(|error| match error {
+            FitError::Diverged { .. } | FitError::Torch(_) => candidate(error.to_string()),
+            FitError::TooFew { .. } => AccuracyError::Fatal(error.to_string()),
+        })
+    }
+
+    fn train(&self, network: &Network, seed: u64) -> Result<(f64, Model), FitError> {
         tch::set_num_threads(1);
-        let mut random = crate::seeded(request.seed);
-        let model = Model::new(&network, &mut random);
-        match fit(&model, &self.data.train, &self.options.recipe, &mut random) {
-            Ok(()) => Ok(model),
-            Err(error @ FitError::TooFew { .. }) => Err(AccuracyError::Fatal(error.to_string())),
-            Err(error) => Err(candidate(error.to_string())),
-        }
+        let mut random = crate::seeded(seed);
+        let model = Model::new(network, &mut random);
+        fit(&model, &self.data.train, &self.options.recipe, &mut random)?;
+        Ok((accuracy(&model, &self.data.validation), model))
     }
 }
 
@@ -129,7 +148,8 @@ impl Accuracy for Proxy {
     fn describe(&self) -> String {
         let (options, data) = (&self.options, &self.data);
         format!(
-            "proxy training: {} epochs of {} images at {}x{}, batch {}, AdamW at {}; accuracy on {} images of {} classes",
+            "proxy training, best of {}: {} epochs of {} images at {}x{}, batch {}, AdamW at {}; accuracy on {} images of {} classes",
+            options.runs,
             options.recipe.epochs,
             data.train.len(),
             options.size,
@@ -149,7 +169,7 @@ impl Accuracy for Proxy {
     }
 
     fn evaluate(&self, request: &Request) -> Result<f64, AccuracyError> {
-        Ok(accuracy(&self.train(request)?, &self.data.validation))
+        Ok(self.best_run(request)?.0)
     }
 
     /// Trains once more, to the same weights. They serve the deployed network at its own input size, as long as it
@@ -158,6 +178,17 @@ impl Accuracy for Proxy {
         if request.architecture.classes != self.data.classes.len() {
             return Ok(None);
         }
-        Ok(Some(self.train(request)?.to_weights()))
+        Ok(Some(self.best_run(request)?.1.to_weights()))
+    }
+}
+
+type Run = Result<(f64, Model), FitError>;
+
+/// The run of higher accuracy; an error only where both are.
+fn better(first: Run, second: Run) -> Run {
+    match (first, second) {
+        (Ok(first), Ok(second)) => Ok(if second.0 > first.0 { second } else { first }),
+        (Ok(run), Err(_)) | (Err(_), Ok(run)) => Ok(run),
+        (Err(error), Err(_)) => Err(error),
     }
 }
