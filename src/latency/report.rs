@@ -4,6 +4,7 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use super::CalibrationError;
+use super::linear::FeatureSet;
 use super::metrics::Metrics;
 use super::selection::Candidate;
 use super::validation::{Pair, Validation};
@@ -107,9 +108,13 @@ fn candidates(candidates: &[Candidate]) -> String {
     let least = candidates.iter().map(|candidate| candidate.mape).fold(f64::INFINITY, f64::min);
     let row = |candidate: &Candidate| {
         let process = if candidate.gaussian_process { " + Gaussian process on the residual" } else { "" };
+        let set = match candidate.set {
+            FeatureSet::Core => "core features",
+            FeatureSet::All => "all features",
+        };
         let taken = if candidate.mape == least { "taken" } else { "" };
         format!(
-            "<tr><td>{}{process}</td><td>{:.2} %</td><td>{taken}</td></tr>",
+            "<tr><td>{} of {set}{process}</td><td>{:.2} %</td><td>{taken}</td></tr>",
             candidate.linear.name(),
             candidate.mape
         )

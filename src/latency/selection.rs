@@ -1,7 +1,8 @@
 //! Fitting: which regressors to use, chosen by cross-validation, and how wide the interval must be.
 //!
-//! Four candidates, a linear part ([`LinearKind`]) with and without a Gaussian process on its residual, predict every
-//! network from folds that do not hold it. The least mean relative error wins and is fitted to everything.
+//! Eight candidates, a linear part ([`LinearKind`]) of few or all features ([`FeatureSet`]) with and without a Gaussian
+//! process on its residual, predict every network from folds that do not hold it. The least mean relative error wins
+//! and is fitted to everything.
 //!
 //! The interval is split-conformal on the same out-of-fold predictions (Lei et al., "Distribution-Free Predictive
 //! Inference for Regression", 2018, section 2.2): half its width is the ⌈(n + 1) level⌉-th smallest of
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use super::FitError;
 use super::data::DataSet;
 use super::features::COUNT;
-use super::linear::{Linear, LinearKind};
+use super::linear::{FeatureSet, Linear, LinearKind};
 use super::metrics;
 use super::residual::{KernelParameters, Residual};
 
@@ -55,6 +56,8 @@ const SCALE_ROUNDS: usize = 8;
 pub struct Candidate {
     /// The linear part.
     pub linear: LinearKind,
+    /// What it sees.
+    pub set: FeatureSet,
     /// Whether a Gaussian process corrects it.
     pub gaussian_process: bool,
     /// Cross-validated mean absolute relative error in percent.
@@ -102,12 +105,14 @@ pub(super) fn fit(data: &DataSet, settings: FitSettings) -> Result<CrossValidate
     let folds = folds(data.len(), settings.seed);
     let mut tried = Vec::new();
     for kind in [LinearKind::NonNegative, LinearKind::ElasticNet] {
-        tried.extend(problem.cross_validate(kind, &folds)?);
+        for set in [FeatureSet::Core, FeatureSet::All] {
+            tried.extend(problem.cross_validate(kind, set, &folds)?);
+        }
     }
     let candidates: Vec<Candidate> = tried.iter().map(|trial| trial.candidate).collect();
     let best = tried.into_iter().min_by(|a, b| a.candidate.mape.total_cmp(&b.candidate.mape));
     let best = best.ok_or_else(|| FitError::Regression("no candidate could be fitted".into()))?;
-    let (linear, residual) = problem.fit(best.candidate.linear, best.parameters)?;
+    let (linear, residual) = problem.fit(best.candidate.linear, best.candidate.set, best.parameters)?;
     let half_width = conformal_half_width(&best.predictions, &problem.latencies, settings.level);
     let held_out_ms = data.measurements().iter().zip(&best.predictions);
     let held_out_ms = held_out_ms.map(|(row, value)| value * scale_of(&scales, &row.source)).collect();
@@ -155,23 +160,24 @@ impl Problem {
     fn fit(
         &self,
         kind: LinearKind,
+        set: FeatureSet,
         parameters: Option<KernelParameters>,
     ) -> Result<(Linear, Option<Residual>), FitError> {
-        let linear = Linear::fit(kind, &self.features, self.latencies.view())?;
+        let linear = Linear::fit(kind, set, &self.features, self.latencies.view())?;
         let residuals = self.residuals(&linear);
         let residual = parameters.map(|parameters| Residual::fit(parameters, &self.features, residuals.view()));
         Ok((linear, residual.transpose()?))
     }
 
     /// Out-of-fold predictions of one linear kind without and with the process.
-    fn cross_validate(&self, kind: LinearKind, folds: &[Vec<usize>]) -> Result<[Trial; 2], FitError> {
-        let linear = Linear::fit(kind, &self.features, self.latencies.view())?;
+    fn cross_validate(&self, kind: LinearKind, set: FeatureSet, folds: &[Vec<usize>]) -> Result<[Trial; 2], FitError> {
+        let linear = Linear::fit(kind, set, &self.features, self.latencies.view())?;
         let parameters = Residual::choose(&self.features, self.residuals(&linear).view())?;
         let mut plain = Array1::zeros(self.latencies.len());
         let mut corrected = plain.clone();
         for held_out in folds {
             let seen: Vec<usize> = folds.iter().filter(|fold| *fold != held_out).flatten().copied().collect();
-            let (linear, residual) = self.select(&seen).fit(kind, Some(parameters))?;
+            let (linear, residual) = self.select(&seen).fit(kind, set, Some(parameters))?;
             let residual = residual.map(|residual| residual.ready());
             for &row in held_out {
                 let features = self.features.row(row).to_vec();
@@ -183,6 +189,7 @@ impl Problem {
         let trial = |parameters: Option<KernelParameters>, predictions: Array1<f64>| Trial {
             candidate: Candidate {
                 linear: kind,
+                set,
                 gaussian_process: parameters.is_some(),
                 mape: metrics::mape(&predictions.to_vec(), &self.latencies.to_vec()),
             },
@@ -218,7 +225,8 @@ fn source_scales(data: &DataSet) -> Result<Vec<SourceScale>, FitError> {
     };
     for _ in 0..SCALE_ROUNDS {
         let problem = Problem::new(data, &scales);
-        let linear = Linear::fit(LinearKind::NonNegative, &problem.features, problem.latencies.view())?;
+        let linear =
+            Linear::fit(LinearKind::NonNegative, FeatureSet::Core, &problem.features, problem.latencies.view())?;
         let predictions = problem.linear_predictions(&linear);
         for entry in scales.iter_mut().filter(|entry| entry.source != reference.source) {
             let ratios = data.measurements().iter().zip(&predictions).filter(|(row, _)| row.source == entry.source);
