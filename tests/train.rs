@@ -293,12 +293,18 @@ fn a_loss_that_is_no_number_ends_the_training_at_its_step() {
 
 #[test]
 fn options_are_read_from_a_search_file_and_a_misspelt_one_is_refused() {
-    let options: ProxyOptions = toml::from_str("data = \"there\"\nepochs = 7\nsize = 24\nworkers = 2").unwrap();
+    #[derive(serde::Deserialize)]
+    #[serde(tag = "kind", rename_all = "lowercase")]
+    enum Section {
+        Proxy(ProxyOptions),
+    }
+    let read = |text: &str| toml::from_str(text).map(|Section::Proxy(options)| options);
+    let options = read("kind = \"proxy\"\ndata = \"there\"\nepochs = 7\nsize = 24\nworkers = 2").unwrap();
     assert_eq!((options.recipe.epochs, options.size, options.workers), (7, 24, 2));
     assert_eq!(options.data, Path::new("there"));
     assert_eq!(options.recipe.batch, Recipe::default().batch);
-    let error = toml::from_str::<ProxyOptions>("epoch = 7").unwrap_err().to_string();
-    assert!(error.contains("epoch"), "{error}");
+    let error = read("kind = \"proxy\"\nepoch = 7").unwrap_err().to_string();
+    assert!(error.contains("unknown field `epoch`"), "{error}");
 }
 
 #[test]

@@ -1,4 +1,15 @@
 //! Where accuracies come from: proxy training in torch, the user's own program, or a table.
+//!
+//! | module | holds |
+//! |---|---|
+//! | [`data`] | image folders in memory |
+//! | [`draw`] | the built-in data set of drawn images |
+//! | `model` | the torch model of a network |
+//! | `fit` | one short training, and accuracy |
+//! | `proxy` | the accuracy of a candidate by short training |
+//! | `full` | full training by MnasNet's recipe |
+//!
+//! All but the first two need the feature `torch`.
 
 pub mod command;
 pub mod data;

@@ -194,6 +194,9 @@ fn check_skipped(folder: &Path, skipped: &[Skipped], total: usize, limit: f64) -
     for Skipped { path, problem } in skipped {
         tracing::warn!("skipped {}: {problem}", path.display());
     }
+    if !skipped.is_empty() {
+        tracing::warn!("{}: skipped {} of {total} images", folder.display(), skipped.len());
+    }
     let limit = (limit * total as f64) as usize;
     match skipped.first() {
         Some(first) if skipped.len() > limit => Err(DataError::TooManySkipped {
