@@ -8,7 +8,7 @@ use mnas::device::environment::Environment;
 use mnas::device::host::{HostDevice, HostSettings};
 use mnas::device::litert::{Kernels, Runtime};
 use mnas::device::pinning::Pinning;
-use mnas::device::session::{Load, Plan, Session, Turn, measure};
+use mnas::device::session::{Load, Plan, Session, Statistic, Turn, measure};
 use mnas::device::simulated::SimulatedDevice;
 use mnas::device::statistics::{median, median_absolute_deviation, median_interval, quantile};
 use mnas::device::verify::{Verification, verify};
@@ -226,7 +226,7 @@ fn made_up(first: &[f64], ratio: f64) -> Session {
 #[test]
 fn a_machine_that_slows_down_moves_latencies_but_not_ratios() {
     let session = made_up(&[10.0, 10.5, 11.0, 15.0, 20.0, 30.0], 2.0);
-    let ratio = session.ratio(1, 0).unwrap();
+    let ratio = session.ratio(1, 0, Statistic::Median).unwrap();
     assert!((ratio.value - 2.0).abs() < 1e-12 && (ratio.high - ratio.low).abs() < 1e-12, "{ratio:?}");
     let latency = session.latency(0).unwrap();
     assert_eq!(latency.median_ms, 13.0);
@@ -238,7 +238,7 @@ fn a_machine_that_slows_down_moves_latencies_but_not_ratios() {
 #[test]
 fn what_was_not_timed_has_no_latency() {
     let session = made_up(&[], 1.0);
-    assert_eq!((session.latency(0), session.ratio(1, 0), session.drift(0)), (None, None, None));
+    assert_eq!((session.latency(0), session.ratio(1, 0, Statistic::Median), session.drift(0)), (None, None, None));
 }
 
 #[test]

@@ -142,9 +142,10 @@ fn killed_and_resumed_equals_uninterrupted(algorithm: &str) {
 
     let random = &mut mnas::seeded(1);
     let mut process = bench.start("broken");
-    let mut kills = 0;
+    let mut kills = 0u64;
     loop {
-        std::thread::sleep(Duration::from_millis(random.gen_range(20..250)));
+        // Longer and longer, so that however slow this machine is, the run is through at last.
+        std::thread::sleep(Duration::from_millis(random.gen_range(20..300 + 60 * kills)));
         match process.try_wait().unwrap() {
             Some(status) if status.success() => break,
             Some(_) => panic!("{}", failure(process, 0)),
@@ -159,7 +160,7 @@ fn killed_and_resumed_equals_uninterrupted(algorithm: &str) {
                 };
             }
         }
-        assert!(kills < 200, "the run makes no progress between kills");
+        assert!(kills < 100, "the run makes no progress between kills");
     }
     assert!(kills >= 2, "the run ended before it was killed twice");
     assert_eq!(bench.report("broken"), whole, "after {kills} kills");

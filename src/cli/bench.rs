@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::output::{Output, bars, table};
 use super::{Ending, Error, input};
-use crate::device::session::{self, Load, Plan, Session};
+use crate::device::session::{self, Load, Plan, Session, Statistic};
 use crate::device::verify::{Verification, verify};
 use crate::device::{self, Choice, Device, Environment, Model};
 use crate::network::Weights;
@@ -107,11 +107,12 @@ fn describe(
         let mut result = serde_json::to_value(latency)?;
         result["name"] = json!(model.name);
         result["architecture"] = json!(model.architecture.as_ref().map(ToString::to_string));
+        result["fastest_ms"] = json!(session.typical(index, Statistic::Fastest).map(|fastest| fastest.value));
         result["samples_ms"] = json!(session.samples_ms(index));
         result["loads"] = json!(session.loads.iter().filter(|load| load.turn.model == index).collect::<Vec<_>>());
         result["verification"] = json!(verified[index]);
         results.push(result);
-        if let Some(ratio) = baseline.and_then(|baseline| session.ratio(index, baseline)) {
+        if let Some(ratio) = baseline.and_then(|baseline| session.ratio(index, baseline, Statistic::Median)) {
             ratios.push(json!({ "name": model.name, "ratio": ratio.value, "low": ratio.low, "high": ratio.high }));
         }
     }
@@ -134,7 +135,7 @@ fn text(
 ) -> String {
     let row = |(index, model): (usize, &Model)| {
         let latency = session.latency(index)?;
-        let ratio = baseline.and_then(|baseline| session.ratio(index, baseline));
+        let ratio = baseline.and_then(|baseline| session.ratio(index, baseline, Statistic::Median));
         Some(vec![
             model.name.clone(),
             format!("{:.3}", latency.median_ms),

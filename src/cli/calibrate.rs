@@ -1,10 +1,136 @@
-//! pending
-use super::output::Output;
+//! `mnas calibrate`: a device's latency predictor, with its error.
+
+use std::ops::ControlFlow;
+use std::path::PathBuf;
+
+use super::output::{Output, bars};
 use super::{Ending, Error};
-/// Arguments.
+use crate::device::{self, Choice};
+use crate::latency::calibrate::{self, Calibration, CsvSettings};
+use crate::latency::data::LATENCY_COLUMN;
+use crate::latency::plan::CalibrationSettings;
+use crate::search::progress::Progress;
+use crate::space::Space;
+
+/// Arguments of `mnas calibrate`.
 #[derive(Debug, clap::Args)]
-pub struct Arguments {}
-/// Pending.
-pub fn run(_arguments: &Arguments, _out: Output) -> Result<Ending, Error> {
-    Ok(Ending::Done)
+#[command(group(clap::ArgGroup::new("origin").required(true).args(["device", "from"])))]
+pub struct Arguments {
+    /// The device to measure, as `mnas devices` lists it.
+    #[arg(long, value_name = "ID")]
+    device: Option<String>,
+    /// A CSV of other people's measurements instead: columns `architecture` and `latency_ms`.
+    #[arg(long, value_name = "CSV")]
+    from: Option<PathBuf>,
+    /// The calibration folder to write; an interrupted calibration in it is continued.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Networks to fit (with --from: rows to fit, by default four fifths of them).
+    #[arg(long, value_name = "N")]
+    networks: Option<usize>,
+    /// Further networks, drawn at random, that state the error.
+    #[arg(long, value_name = "N", default_value_t = 30, conflicts_with = "from")]
+    validation: usize,
+    /// Validation networks measured twice, for the noise floor.
+    #[arg(long, value_name = "N", default_value_t = 10, conflicts_with = "from")]
+    repeats: usize,
+    /// The space the networks come from: a preset or a space file.
+    #[arg(long, default_value = "mnasnet", value_name = "NAME|FILE", conflicts_with = "from")]
+    space: String,
+    /// Fresh loads of each network.
+    #[arg(long, default_value_t = 5, value_name = "N", conflicts_with = "from")]
+    rounds: usize,
+    /// Timed runs per load.
+    #[arg(long, default_value_t = 8, value_name = "N", conflicts_with = "from")]
+    runs: usize,
+    /// Threads a network runs with.
+    #[arg(long, default_value_t = 1, value_name = "N", conflicts_with = "from")]
+    threads: usize,
+    /// The CSV's column of latencies.
+    #[arg(long, default_value = LATENCY_COLUMN, value_name = "NAME", requires = "from")]
+    latency_column: String,
+    /// Share of networks the predicted interval should hold.
+    #[arg(long, default_value_t = 0.9)]
+    level: f64,
+    /// Largest mean error in percent that is good enough; above it the command ends with exit code 3.
+    #[arg(long, value_name = "PERCENT")]
+    max_error: Option<f64>,
+    /// Seed of the networks, the order and the folds.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+/// Calibrates a device, or fits a file.
+pub fn run(arguments: &Arguments, out: Output) -> Result<Ending, Error> {
+    let calibration = match (&arguments.device, &arguments.from) {
+        (Some(id), _) => measure(arguments, id)?,
+        (None, Some(csv)) => calibrate::calibrate_from_csv(
+            &CsvSettings {
+                latency_column: arguments.latency_column.clone(),
+                networks: arguments.networks,
+                level: arguments.level,
+                seed: arguments.seed,
+                ..CsvSettings::new(csv)
+            },
+            &arguments.out,
+        )?,
+        (None, None) => return Err(Error::new("give --device ID or --from CSV")),
+    };
+    out.print(&calibration, || text(&calibration))?;
+    let missed = arguments.max_error.is_some_and(|most| calibration.mape > most);
+    Ok(if missed { Ending::LimitNotMet } else { Ending::Done })
+}
+
+fn measure(arguments: &Arguments, id: &str) -> Result<Calibration, Error> {
+    let mut settings = CalibrationSettings::new(Space::named(&arguments.space)?);
+    settings.networks = arguments.networks.unwrap_or(settings.networks);
+    settings.validation = arguments.validation;
+    settings.repeats = arguments.repeats;
+    settings.rounds = arguments.rounds;
+    settings.level = arguments.level;
+    settings.seed = arguments.seed;
+    let choice = Choice { threads: arguments.threads, runs: arguments.runs, seed: arguments.seed, ..Choice::of(id) };
+    let mut device = device::open(&choice)?;
+    let networks = settings.networks + settings.validation + settings.repeats;
+    let bar = Progress::new("measuring", (networks * settings.rounds) as u64, 0, bars());
+    let calibration = calibrate::calibrate(&mut *device, &settings, &arguments.out, &mut |progress| {
+        bar.reach(progress.done as u64);
+        ControlFlow::Continue(())
+    })?;
+    bar.finish();
+    Ok(calibration)
+}
+
+fn text(calibration: &Calibration) -> String {
+    let c = calibration;
+    let noise = c.noise.map_or_else(String::new, |noise| {
+        format!("noise floor       {noise:.1} %: how far a second measurement of a network lies from the first\n")
+    });
+    let skipped = match c.unmeasured {
+        0 => String::new(),
+        rows => format!("left out          {rows} rows without a latency\n"),
+    };
+    format!(
+        "fitted to {} networks, checked on {} others in {:.0} s\n\
+         mean error        {:.1} % (by multiply-adds alone {:.1} %)\n\
+         {noise}\
+         within 5 %, 10 %  {:.0} %, {:.0} % of the networks\n\
+         ranks, tau        {:.3} (by multiply-adds alone {:.3}); Spearman {:.3}\n\
+         intervals         hold {:.0} % of the networks, {:.0} % nominal\n\
+         {skipped}\
+         written           {}\n",
+        c.networks,
+        c.validation,
+        c.seconds,
+        c.mape,
+        c.mape_by_madds,
+        c.within_5,
+        c.within_10,
+        c.kendall,
+        c.kendall_by_madds,
+        c.spearman,
+        c.coverage,
+        c.level,
+        c.folder.join(calibrate::REPORT).display(),
+    )
 }

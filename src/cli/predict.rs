@@ -1,10 +1,97 @@
-//! pending
-use super::output::Output;
-use super::{Ending, Error};
-/// Arguments.
+//! `mnas predict`: latencies with intervals.
+
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use super::output::{Output, table};
+use super::{Ending, Error, input};
+use crate::latency::Predictor;
+use crate::latency::calibrate::{self, CsvPrediction, CsvSettings, NamedPrediction};
+use crate::latency::data::LATENCY_COLUMN;
+
+/// Arguments of `mnas predict`.
 #[derive(Debug, clap::Args)]
-pub struct Arguments {}
-/// Pending.
-pub fn run(_arguments: &Arguments, _out: Output) -> Result<Ending, Error> {
+pub struct Arguments {
+    /// Architecture lines, reference networks, or - for lines from stdin.
+    #[arg(value_name = "ARCH", required_unless_present = "from")]
+    architectures: Vec<String>,
+    /// A calibration folder.
+    #[arg(long, value_name = "DIR", conflicts_with = "device")]
+    predictor: Option<PathBuf>,
+    /// A calibrated device: short for --predictor calibration/ID.
+    #[arg(long, value_name = "ID")]
+    device: Option<String>,
+    /// A CSV of measurements to compare with. Without a predictor, one is fitted to the file, and each of its networks
+    /// is predicted by models that have not seen it.
+    #[arg(long, value_name = "CSV")]
+    from: Option<PathBuf>,
+    /// The CSV's column of latencies.
+    #[arg(long, default_value = LATENCY_COLUMN, value_name = "NAME", requires = "from")]
+    latency_column: String,
+    /// Seed of the folds of a predictor fitted here.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+/// Predicts, and compares where there is something to compare with.
+pub fn run(arguments: &Arguments, out: Output) -> Result<Ending, Error> {
+    let named = match arguments.architectures.as_slice() {
+        [] => Vec::new(),
+        words => input::architectures(words)?,
+    };
+    let architectures: Vec<_> = named.into_iter().map(|named| named.architecture).collect();
+    let predictor = predictor(arguments)?;
+    match (&arguments.from, predictor) {
+        (Some(csv), predictor) => {
+            let settings = CsvSettings {
+                latency_column: arguments.latency_column.clone(),
+                seed: arguments.seed,
+                ..CsvSettings::new(csv)
+            };
+            let compared = calibrate::predict_from_csv(&settings, predictor.as_ref(), &architectures)?;
+            out.print(&compared, || comparison(&compared))?;
+        }
+        (None, Some(predictor)) => {
+            let predictions = calibrate::predict(&predictor, &architectures)?;
+            let value = json!({
+                "predictions": predictions, "level": 100.0 * predictor.level(), "provenance": predictor.provenance(),
+            });
+            out.print(&value, || predicted(&predictions))?;
+        }
+        (None, None) => {
+            return Err(Error::new(
+                "give a calibration with --predictor DIR or --device ID, or measurements with --from CSV",
+            ));
+        }
+    }
     Ok(Ending::Done)
+}
+
+fn predictor(arguments: &Arguments) -> Result<Option<Predictor>, Error> {
+    let of_device = || arguments.device.as_ref().map(|id| PathBuf::from("calibration").join(id));
+    let Some(folder) = arguments.predictor.clone().or_else(of_device) else { return Ok(None) };
+    Ok(Some(Predictor::load(&folder.join(calibrate::PREDICTOR))?))
+}
+
+fn predicted(predictions: &[NamedPrediction]) -> String {
+    let row = |one: &NamedPrediction| {
+        let p = &one.predicted;
+        vec![format!("{:.2} ms", p.latency_ms), format!("{:.2}–{:.2}", p.low_ms, p.high_ms), one.architecture.clone()]
+    };
+    table(&["latency", "interval", "architecture"], &predictions.iter().map(row).collect::<Vec<_>>())
+}
+
+fn comparison(compared: &CsvPrediction) -> String {
+    let c = compared;
+    let asked = if c.predictions.is_empty() { String::new() } else { predicted(&c.predictions) + "\n" };
+    format!(
+        "{asked}{} measured networks: mean error {:.1} %, within 5 % {:.0} %, within 10 % {:.0} %, tau {:.3}, intervals hold {:.0} %",
+        c.pairs.len(),
+        c.mape,
+        c.within_5,
+        c.within_10,
+        c.kendall,
+        c.coverage,
+    )
 }

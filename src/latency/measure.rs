@@ -31,7 +31,7 @@ use super::CalibrationError;
 use super::data::DataSet;
 use super::metrics::median;
 use super::plan::{Part, Planned};
-use crate::device::session::{Plan, Turn};
+use crate::device::session::{Plan, Statistic, Turn};
 use crate::device::{Device, DeviceError, Model, Timing};
 use crate::network::{Network, Weights};
 use crate::space::Architecture;
@@ -107,7 +107,7 @@ pub fn time_load(device: &mut dyn Device, model: &Model) -> Result<Load, DeviceE
     let timing: Timing = device.time(model)?;
     let description = device.description();
     let runs = timing.of(description.clock);
-    let fastest = runs.iter().copied().fold(f64::INFINITY, f64::min);
+    let fastest = timing.statistic_ms(description.clock, Statistic::Fastest).unwrap_or(f64::NAN);
     if !(fastest > 0.0 && fastest.is_finite()) {
         let problem = format!("expected positive times, found {runs:?}");
         return Err(DeviceError::Model { device: description.id, model: model.name.clone(), problem });

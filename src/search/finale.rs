@@ -7,10 +7,11 @@
 use std::time::Instant;
 
 use super::control::Control;
-use super::latencies::{Latencies, model};
+use super::latencies::Latencies;
 use super::progress::Progress;
 use super::{Search, SearchError, generator, training_seed};
-use crate::device::session::{self, Load, Plan};
+use crate::device::session::{self, Load, Plan, Statistic};
+use crate::latency::measure::timing_model;
 use crate::network::Network;
 use crate::space::{Architecture, reference};
 use crate::store::{Experience, FinalRow};
@@ -110,12 +111,7 @@ impl Search<'_> {
     fn final_rows(&mut self, contenders: &[Contender], control: &Control) -> Result<Vec<FinalRow>, SearchError> {
         let mut models = Vec::new();
         for contender in contenders {
-            models.push(model(
-                contender.name.clone(),
-                &contender.architecture,
-                &contender.network,
-                self.settings.seed,
-            )?);
+            models.push(timing_model(&contender.architecture)?);
         }
         let seed = rand::Rng::r#gen(&mut generator(self.settings.seed, 0, "finale"));
         let plan = Plan { rounds: self.settings.search.final_loads, seed };
@@ -131,16 +127,17 @@ impl Search<'_> {
         let mut rows = Vec::new();
         for (index, contender) in contenders.iter().enumerate() {
             let no_times = || SearchError::NoTimes(contender.name.clone());
-            let latency = session.latency(index).ok_or_else(no_times)?;
+            let latency = session.typical(index, Statistic::Fastest).ok_or_else(no_times)?;
+            let ratio = session.ratio(index, baseline, Statistic::Fastest);
             rows.push(FinalRow {
                 name: contender.name.clone(),
                 architecture: contender.architecture.to_string(),
-                latency_ms: latency.median_ms,
-                low_ms: latency.low_ms,
-                high_ms: latency.high_ms,
-                ratio_to_mobilenet_v2: session.ratio(index, baseline).map(|ratio| ratio.value),
+                latency_ms: latency.value,
+                low_ms: latency.low,
+                high_ms: latency.high,
+                ratio_to_mobilenet_v2: ratio.map(|ratio| ratio.value),
                 accuracy: contender.accuracy,
-                reward: contender.accuracy.map(|a| self.settings.target.reward(a, latency.median_ms).value),
+                reward: contender.accuracy.map(|a| self.settings.target.reward(a, latency.value).value),
                 madds: contender.network.madds(),
                 params: contender.network.parameters(),
             });
@@ -157,7 +154,7 @@ impl Search<'_> {
         let weights = self.accuracy.weights(&request)?;
         let bytes = match weights {
             Some(weights) => crate::tflite::write(&winner.network, &weights)?,
-            None => model(winner.name.clone(), &winner.architecture, &winner.network, self.settings.seed)?.bytes,
+            None => timing_model(&winner.architecture)?.bytes,
         };
         Ok(crate::files::write_atomically(&self.ledger.folder().join("best.tflite"), &bytes)?)
     }

@@ -9,12 +9,15 @@ use std::time::Instant;
 use super::candidate::Candidate;
 use super::control::Control;
 use super::options::Settings;
-use super::{Search, SearchError, generator, training_seed};
-use crate::device::session::{self, Plan};
-use crate::device::{Device, Model, Timing};
+use super::{Search, SearchError, training_seed};
+use crate::device::session::{self, Plan, Statistic};
+use crate::device::{Device, Timing};
+use crate::latency::calibrate::MEASUREMENTS;
 use crate::latency::data::LATENCY_COLUMN;
+use crate::latency::measure::timing_model;
+use crate::latency::plan::{CalibrationSettings, Part, Planned, plan};
 use crate::latency::{DataSet, FitSettings, Prediction, Predictor};
-use crate::network::{Network, Weights};
+use crate::network::Network;
 use crate::search::progress::Progress;
 use crate::space::Architecture;
 use crate::store::{Ledger, Measurement, Purpose};
@@ -38,7 +41,7 @@ impl Latencies {
     /// # Errors
     /// An unreadable calibration, a device that fails, or a stop request.
     pub fn open(search: &mut Search<'_>, control: &Control) -> Result<Self, SearchError> {
-        let mut data = calibration(search.settings, search.ledger)?;
+        let mut data = calibration(search.ledger)?;
         if data.is_empty() {
             warm_up(search, control)?;
         }
@@ -104,33 +107,53 @@ fn learn(data: &mut DataSet, measurement: &Measurement) -> Result<(), SearchErro
     Ok(data.push(&architecture, measurement.latency_ms, "")?)
 }
 
-/// The calibration's measurements: from the folder the search file names, once; from the run's own copy ever after.
-fn calibration(settings: &Settings, ledger: &Ledger) -> Result<DataSet, SearchError> {
-    let Some(folder) = &settings.device.predictor else { return Ok(DataSet::default()) };
-    let hash = match ledger.setting(CALIBRATION)? {
-        Some(hash) => hash,
-        None => {
-            let hash = ledger.keep(&fs_err::read(folder.join("measurements.csv"))?)?;
-            ledger.set(CALIBRATION, &hash)?;
-            hash
-        }
-    };
-    Ok(DataSet::read(&ledger.artefact(&hash), LATENCY_COLUMN)?)
+/// The file of measurements of the calibration that the search file names, checked; `None` if it names none.
+///
+/// # Errors
+/// A calibration that cannot be read.
+pub fn read_calibration(settings: &Settings) -> Result<Option<Vec<u8>>, SearchError> {
+    let Some(folder) = &settings.device.predictor else { return Ok(None) };
+    let path = folder.join(MEASUREMENTS);
+    DataSet::read(&path, LATENCY_COLUMN)?;
+    Ok(Some(fs_err::read(&path)?))
+}
+
+/// Gives the run its own copy of that file, so that it can be resumed whatever becomes of the calibration.
+///
+/// # Errors
+/// A run directory that cannot be written.
+pub fn keep_calibration(ledger: &Ledger, measurements: &[u8]) -> Result<(), SearchError> {
+    let hash = ledger.keep(measurements)?;
+    Ok(ledger.set(CALIBRATION, &hash)?)
+}
+
+/// The run's copy of its calibration's measurements; empty if it has none.
+fn calibration(ledger: &Ledger) -> Result<DataSet, SearchError> {
+    match ledger.setting(CALIBRATION)? {
+        Some(hash) => Ok(DataSet::read(&ledger.artefact(&hash), LATENCY_COLUMN)?),
+        None => Ok(DataSet::default()),
+    }
 }
 
 /// Measures networks of the space before the first step, one after the other, as far as the ledger lacks them.
 fn warm_up(search: &mut Search<'_>, control: &Control) -> Result<(), SearchError> {
-    let wanted = search.settings.search.warm_up_measurements;
+    // A tiny space is not measured empty.
+    let half = usize::try_from(search.settings.space.size() / 2u8).unwrap_or(usize::MAX);
+    let wanted = search.settings.search.warm_up_measurements.min(half);
     let progress = Progress::new("measuring", wanted as u64, 0, control.progress.visible());
-    let random = &mut generator(search.settings.seed, 0, "warm-up");
-    for _ in 0..wanted {
-        let tokens = search.settings.space.sample(random);
-        let architecture = search.settings.space.decode(&tokens).map_err(crate::space::SpaceError::from)?;
+    let mut settings = CalibrationSettings::new(search.settings.space.clone());
+    settings.networks = wanted;
+    (settings.validation, settings.repeats) = (1, 0);
+    settings.seed = search.settings.seed;
+    for Planned { architecture, part } in plan(&settings)? {
+        if part != Part::Fit {
+            continue;
+        }
         control.check()?;
         let network = Network::expand(&architecture)?;
         let digest = network.digest();
         if search.ledger.measurement(&digest, Purpose::WarmUp)?.is_none() {
-            let asked = Asked { architecture: &architecture, network: &network, digest: &digest, predicted: None };
+            let asked = Asked { architecture: &architecture, digest: &digest, predicted: None };
             let measured = measure(search.settings, &mut *search.device, &[asked], Purpose::WarmUp, 0, control)?;
             for measurement in measured {
                 search.ledger.add_measurement(&measurement)?;
@@ -158,7 +181,6 @@ impl Search<'_> {
             .filter(|candidate| latencies.measured(&candidate.digest).is_none())
             .map(|candidate| Asked {
                 architecture: &candidate.architecture,
-                network: &candidate.network,
                 digest: &candidate.digest,
                 predicted: Some(latencies.predict(&candidate.network)),
             })
@@ -184,21 +206,8 @@ impl Search<'_> {
 /// A network whose timing is wanted.
 pub(super) struct Asked<'a> {
     pub architecture: &'a Architecture,
-    pub network: &'a Network,
     pub digest: &'a str,
     pub predicted: Option<Prediction>,
-}
-
-/// The model of a network as it is timed: with random weights, since they do not change a latency.
-pub(super) fn model(
-    name: String,
-    architecture: &Architecture,
-    network: &Network,
-    seed: u64,
-) -> Result<Model, SearchError> {
-    let weights = Weights::random(network, &mut crate::seeded(seed));
-    let bytes = crate::tflite::write(network, &weights)?;
-    Ok(Model { name, architecture: Some(architecture.clone()), network: Some(network.clone()), bytes })
 }
 
 fn measure(
@@ -215,7 +224,7 @@ fn measure(
     let start = Instant::now();
     let mut models = Vec::new();
     for one in asked {
-        models.push(model(one.architecture.to_string(), one.architecture, one.network, training_seed(0, one.digest))?);
+        models.push(timing_model(one.architecture)?);
     }
     let plan = Plan { rounds: settings.device.loads, seed: training_seed(settings.seed, asked[0].digest) };
     let session = session::measure(device, &models, &plan, Vec::new(), &mut |_| control.flow())?;
@@ -226,13 +235,14 @@ fn measure(
     for (index, one) in asked.iter().enumerate() {
         let timings: Vec<Timing> =
             session.loads.iter().filter(|load| load.turn.model == index).map(|load| load.timing.clone()).collect();
-        let latency = session.latency(index).ok_or_else(|| SearchError::NoTimes(one.architecture.to_string()))?;
+        let latency = session.typical(index, Statistic::Fastest);
+        let latency = latency.ok_or_else(|| SearchError::NoTimes(one.architecture.to_string()))?;
         measurements.push(Measurement {
             digest: one.digest.to_owned(),
             architecture: one.architecture.to_string(),
             purpose,
             step,
-            latency_ms: latency.median_ms,
+            latency_ms: latency.value,
             predicted_ms: one.predicted.map(|p| [p.latency_ms, p.low_ms, p.high_ms]),
             timings,
             seconds,

@@ -66,6 +66,9 @@ pub enum SearchError {
     /// The predictor cannot be fitted.
     #[error(transparent)]
     Fit(#[from] crate::latency::FitError),
+    /// Planning the first measurements, or writing a model to time.
+    #[error(transparent)]
+    Calibration(#[from] crate::latency::CalibrationError),
     /// The calibration's measurements.
     #[error(transparent)]
     Data(#[from] crate::latency::DataError),

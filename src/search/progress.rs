@@ -33,6 +33,11 @@ impl Progress {
         self.bar.inc(1);
     }
 
+    /// So much is done.
+    pub fn reach(&self, done: u64) {
+        self.bar.set_position(done);
+    }
+
     /// What is going on, behind the bar.
     pub fn note(&self, message: impl Into<String>) {
         self.bar.set_message(message.into());

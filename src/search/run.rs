@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::control::Control;
+use super::latencies::{keep_calibration, read_calibration};
 use super::options::{AccuracyOptions, SearchFile, SearchFileError, Settings};
 use super::progress::Progress;
 use super::summary::summarise;
@@ -28,6 +29,9 @@ pub enum RunError {
     /// A file of the run.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+    /// The calibration it starts from.
+    #[error(transparent)]
+    Calibration(SearchError),
     /// The search itself; the run can be resumed.
     #[error("{error}\nEverything finished is stored; continue with `mnas resume {folder}`")]
     Search {
@@ -76,7 +80,11 @@ pub fn start(file: &Path, folder: &Path, surroundings: &Surroundings) -> Result<
     let base = fs_err::canonicalize(file)?.parent().map(Path::to_owned).unwrap_or_default();
     let settings = SearchFile::parse(&text, &file.display().to_string())?.check(&base, &file.display().to_string())?;
     let parts = Parts::open(&settings, folder)?;
+    let calibration = read_calibration(&settings).map_err(RunError::Calibration)?;
     let ledger = Ledger::create(folder)?;
+    if let Some(measurements) = calibration {
+        keep_calibration(&ledger, &measurements).map_err(RunError::Calibration)?;
+    }
     ledger.set("folder", &base.display().to_string())?;
     ledger.set("version", env!("CARGO_PKG_VERSION"))?;
     crate::files::write_atomically(&search_file(folder), text.as_bytes())?;

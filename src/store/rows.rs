@@ -148,7 +148,7 @@ pub struct FinalRow {
     pub name: String,
     /// Architecture line.
     pub architecture: String,
-    /// Median latency over the loads.
+    /// Median over the loads of each load's fastest run.
     pub latency_ms: f64,
     /// Low end of the median's 95 % interval.
     pub low_ms: f64,
