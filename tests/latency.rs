@@ -252,7 +252,7 @@ fn a_truncated_edited_or_foreign_predictor_file_is_one_clear_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("predictor.json");
     demo_predictor().save(&path).unwrap();
-    let text = std::fs::read(&path).map(|bytes| String::from_utf8(bytes).unwrap()).unwrap();
+    let text = fs_err::read_to_string(&path).unwrap();
     let weight = text.split("\"constant_ms\": ").nth(1).unwrap().split(',').next().unwrap();
     for (changed, hint) in [
         (text[..text.len() / 2].to_owned(), "not a whole latency predictor"),

@@ -11,8 +11,8 @@
 //! Correlations of constant or fewer than two values are not defined; they are given as 0.
 //!
 //! ```
-//! let metrics = mnas::latency::Metrics::of(&[10.0, 21.0, 36.0], &[10.0, 20.0, 40.0]);
-//! assert_eq!((metrics.mape, metrics.kendall), (5.0, 1.0));
+//! let metrics = mnas::latency::Metrics::of(&[12.0, 25.0], &[16.0, 20.0]);
+//! assert_eq!((metrics.mape, metrics.kendall), (25.0, 1.0));
 //! ```
 
 use std::cmp::Ordering;

@@ -7,7 +7,7 @@
 //! | a linear model, a Gaussian process on its residual, chosen by cross-validation, with an interval | [`linear`], [`residual`], [`selection`] |
 //! | the [`Predictor`], saved with its provenance | [`predictor`] |
 //! | how good it is | [`metrics`], [`validation`], [`report`] |
-//! | measuring a device for it | [`plan`], [`measure`], [`calibrate`] |
+//! | measuring a device for it | [`plan`], [`measure`], [`mod@calibrate`] |
 
 pub mod calibrate;
 pub mod data;

@@ -24,14 +24,15 @@ const STYLE: &str = "
 main { max-width: 1180px; margin: 2rem auto; padding: 0 1.5rem; }
 h1 { font-size: 1.6rem; margin: 0 0 .2rem; } h2 { font-size: 1.1rem; margin: 2rem 0 .6rem; }
 p { margin: .3rem 0; max-width: 75ch; } .quiet { color: #5d6875; }
-.tiles { display: flex; flex-wrap: wrap; gap: .8rem; margin: 1.4rem 0; }
-.tile { background: #fff; border: 1px solid #dde2e8; border-radius: 8px; padding: .7rem 1rem; min-width: 8.5rem; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(10rem, 1fr)); gap: .8rem; margin: 1.4rem 0; }
+.tile { background: #fff; border: 1px solid #dde2e8; border-radius: 8px; padding: .7rem 1rem; }
 .tile b { display: block; font-size: 1.5rem; font-weight: 600; } .tile span { color: #5d6875; font-size: .85rem; }
 .plots { display: flex; flex-wrap: wrap; gap: 1rem; } figure { margin: 0; background: #fff; border: 1px solid #dde2e8;
 border-radius: 8px; padding: .6rem; } figcaption { color: #5d6875; font-size: .85rem; max-width: 540px; padding: 0 .4rem; }
 table { border-collapse: collapse; background: #fff; border: 1px solid #dde2e8; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #eceff3; font-size: .9rem; }
-th:first-child, td:first-child { text-align: left; } td.text { text-align: left; } svg { max-width: 100%; height: auto; }
+th:first-child, td:first-child { text-align: left; } td.text { text-align: left; }
+td { white-space: nowrap; } td:first-child, td.text { white-space: normal; } svg { max-width: 100%; height: auto; }
 code { font-size: .8rem; overflow-wrap: anywhere; }
 ";
 
@@ -198,7 +199,9 @@ fn scatter(pairs: &[Pair]) -> Drawn {
             .x_label_area_size(46)
             .y_label_area_size(58)
             .build_cartesian_2d(least..most, least..most)?;
-        let band = vec![(least, 0.9 * least), (most, 0.9 * most), (most, 1.1 * most), (least, 1.1 * least)];
+        // Corners beyond the axes would be clamped to them and bend the band.
+        let upper = [(most, most), (most / 1.1, most), (least, 1.1 * least)];
+        let band = [vec![(least, least), (least / 0.9, least), (most, 0.9 * most)], upper.to_vec()].concat();
         chart.draw_series([Polygon::new(band, BAND.filled())])?;
         chart
             .configure_mesh()

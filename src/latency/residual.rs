@@ -86,7 +86,7 @@ impl Standardisation {
     }
 }
 
-/// The fitted process in the form it is stored in; [`Residual::ready`] makes it fast.
+/// The fitted process in the form it is stored in; a predictor lays it out for speed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Residual {
     parameters: KernelParameters,
