@@ -14,8 +14,8 @@ mkdir demo
 say "Drawing a data set"
 "$mnas" dataset draw --out demo/images
 
-say "Calibrating this machine: 60 networks measured, a latency predictor fitted and validated"
-"$mnas" calibrate --device host --space demo --networks 60 --out demo/calibration
+say "Calibrating this machine: 80 networks measured, a latency predictor fitted to 60 and checked on 20"
+"$mnas" calibrate --device host --space demo --networks 60 --validation 20 --repeats 5 --out demo/calibration
 
 # The target is the median latency of what was measured, so that the demo asks for something this machine can give.
 target=$(cut -d, -f2 demo/calibration/measurements.csv | tail -n +2 | sort -g | awk '{ v[NR] = $1 } END { printf "%.2f", v[int((NR + 1) / 2)] }')

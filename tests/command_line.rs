@@ -64,7 +64,7 @@ fn a_space_with_an_empty_choice_is_answered_with_its_place() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("space.toml");
     let text = "name = \"x\"\ninput_size = 32\nstem = 8\nhead = 0\nclasses = 10\n[[block]]\nstride = 2\nop = [\"sepconv\"]\nkernel = []\nfilters = [8]\nlayers = [1]\n";
-    std::fs::write(&file, text).unwrap();
+    fs_err::write(&file, text).unwrap();
     let message = failure(&["space", "size", "--space", file.to_str().unwrap()], 1);
     assert!(message.contains("space.toml: block 1, kernel: the list of choices is empty"), "{message}");
 }
@@ -81,7 +81,7 @@ fn the_size_of_a_space_is_exact_beyond_64_bits() {
     let file = folder.path().join("space.toml");
     let block = "[[block]]\nstride = 1\nop = [\"conv\", \"sepconv\", \"mbconv3\", \"mbconv6\"]\nkernel = [3, 5]\nse_ratio = [0.0, 0.25]\nskip = [\"none\", \"identity\", \"pool\"]\nfilters = [8, 16, 24]\nlayers = [1, 2, 3]\n";
     let head = "name = \"deep\"\ninput_size = 32\nstem = 8\nhead = 0\nclasses = 10\n";
-    std::fs::write(&file, format!("{head}{}", block.repeat(20))).unwrap();
+    fs_err::write(&file, format!("{head}{}", block.repeat(20))).unwrap();
     let file = file.to_str().unwrap();
     mnas(&["space", "size", "--space", file, "--json"])
         .assert()

@@ -69,8 +69,8 @@ struct Bench {
 impl Bench {
     fn new(search: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("space.toml"), SPACE).unwrap();
-        std::fs::write(folder.path().join("search.toml"), search).unwrap();
+        fs_err::write(folder.path().join("space.toml"), SPACE).unwrap();
+        fs_err::write(folder.path().join("search.toml"), search).unwrap();
         Self { folder }
     }
 
@@ -220,7 +220,7 @@ fn no_network_is_trained_twice() {
 fn a_space_that_runs_out_ends_the_search_instead_of_turning_for_ever() {
     let tiny = "name = \"tiny\"\ninput_size = 32\nstem = 8\nhead = 0\nclasses = 10\n[[block]]\nstride = 2\nop = [\"sepconv\", \"mbconv3\"]\nkernel = [3, 5]\nse_ratio = [0.0, 0.25]\nskip = [\"none\"]\nfilters = [8, 16]\nlayers = [1, 2]\n";
     let bench = Bench::new(&search_file("random", 500, 0));
-    std::fs::write(bench.path("space.toml"), tiny).unwrap();
+    fs_err::write(bench.path("space.toml"), tiny).unwrap();
     finish(bench.start("run"));
     assert_eq!(bench.report("run")["evaluations"], 32);
 }
@@ -304,7 +304,7 @@ fn in_small_folder(folder: &Path, size: &str, script: &str) -> Option<std::proce
 fn a_full_disk_is_one_clear_error_and_the_run_goes_on_once_there_is_room() {
     let bench = Bench::new(&search_file("evolution", 400, 0));
     let small = bench.path("small");
-    std::fs::create_dir(&small).unwrap();
+    fs_err::create_dir(&small).unwrap();
     let (program, file, saved) = (env!("CARGO_BIN_EXE_mnas"), bench.path("search.toml"), bench.path("saved"));
     let script = format!(
         "{program} search {} --run {small}/run 2>&1; code=$?; cp -r {small}/run {}; exit $code",

@@ -2,7 +2,7 @@
 
 use mnas::device::host::{HostDevice, HostSettings};
 use mnas::device::{Device, Model, tract};
-use mnas::network::{Activation, Layer, LayerKind, Network, Shape, TensorId, Weights};
+use mnas::network::{Activation, Inputs, Layer, LayerKind, LayerName, Network, Shape, TensorId, Weights};
 use mnas::space::{self, Architecture, Block, Operator, Skip, Space};
 use mnas::{Random, seeded, tflite};
 use rand::Rng;
@@ -61,39 +61,39 @@ fn assert_all_agree(host: &mut HostDevice, name: &str, network: &Network, random
 
 /// A network of one layer between the image and the dense layer; layers that change no pixel count follow a 3x3 conv.
 fn alone(kind: LayerKind, input: Shape) -> Network {
-    let (kernel, stride) = kind.window();
+    let (_, stride) = kind.window();
     let after =
         |channels| Shape { height: input.height.div_ceil(stride), width: input.width.div_ceil(stride), channels };
     let first = Layer {
-        name: "first".into(),
+        name: LayerName::Single("first"),
         kind: LayerKind::Conv { kernel: 3, stride: 1, batch_norm: true, activation: Activation::None },
-        inputs: vec![TensorId::IMAGE],
+        inputs: TensorId::IMAGE.into(),
         output: Shape { channels: 6, ..input },
     };
     let gate = Layer {
-        name: "gate".into(),
+        name: LayerName::Single("gate"),
         kind: LayerKind::GlobalPool,
-        inputs: vec![TensorId(1)],
+        inputs: TensorId(1).into(),
         output: Shape::square(1, 6),
     };
-    let (inputs, output) = match kind {
-        LayerKind::Conv { .. } => (vec![TensorId(1)], after(10)),
-        LayerKind::Add => (vec![TensorId(1), TensorId(1)], after(6)),
-        LayerKind::Scale => (vec![TensorId(1), TensorId(2)], after(6)),
-        _ => (vec![TensorId(1)], after(6)),
+    let (inputs, output): (Inputs, Shape) = match kind {
+        LayerKind::Conv { .. } => (TensorId(1).into(), after(10)),
+        LayerKind::Add => ((TensorId(1), TensorId(1)).into(), after(6)),
+        LayerKind::Scale => ((TensorId(1), TensorId(2)).into(), after(6)),
+        _ => (TensorId(1).into(), after(6)),
     };
     let channels = output.channels;
-    let layer = Layer { name: format!("tested{kernel}"), kind, inputs, output };
+    let layer = Layer { name: LayerName::Single("tested"), kind, inputs, output };
     let pool = Layer {
-        name: "pool".into(),
+        name: LayerName::Single("pool"),
         kind: LayerKind::GlobalPool,
-        inputs: vec![TensorId(3)],
+        inputs: TensorId(3).into(),
         output: Shape::square(1, channels),
     };
     let dense = Layer {
-        name: "classifier".into(),
+        name: LayerName::Single("classifier"),
         kind: LayerKind::Dense,
-        inputs: vec![TensorId(4)],
+        inputs: TensorId(4).into(),
         output: Shape::square(1, 12),
     };
     Network { input, layers: vec![first, gate, layer, pool, dense] }

@@ -2,10 +2,12 @@
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
-use super::output::{Output, bars};
+use super::output::{Output, bars, interruption};
 use super::{Ending, Error};
 use crate::device::{self, Choice};
+use crate::latency::CalibrationError;
 use crate::latency::calibrate::{self, Calibration, CsvSettings};
 use crate::latency::data::LATENCY_COLUMN;
 use crate::latency::plan::CalibrationSettings;
@@ -63,7 +65,10 @@ pub struct Arguments {
 /// Calibrates a device, or fits a file.
 pub fn run(arguments: &Arguments, out: Output) -> Result<Ending, Error> {
     let calibration = match (&arguments.device, &arguments.from) {
-        (Some(id), _) => measure(arguments, id)?,
+        (Some(id), _) => match measure(arguments, id)? {
+            Some(calibration) => calibration,
+            None => return Ok(Ending::Interrupted),
+        },
         (None, Some(csv)) => calibrate::calibrate_from_csv(
             &CsvSettings {
                 latency_column: arguments.latency_column.clone(),
@@ -81,7 +86,8 @@ pub fn run(arguments: &Arguments, out: Output) -> Result<Ending, Error> {
     Ok(if missed { Ending::LimitNotMet } else { Ending::Done })
 }
 
-fn measure(arguments: &Arguments, id: &str) -> Result<Calibration, Error> {
+/// Measures; `None` if it was interrupted.
+fn measure(arguments: &Arguments, id: &str) -> Result<Option<Calibration>, Error> {
     let mut settings = CalibrationSettings::new(Space::named(&arguments.space)?);
     settings.networks = arguments.networks.unwrap_or(settings.networks);
     settings.validation = arguments.validation;
@@ -93,12 +99,20 @@ fn measure(arguments: &Arguments, id: &str) -> Result<Calibration, Error> {
     let mut device = device::open(&choice)?;
     let networks = settings.networks + settings.validation + settings.repeats;
     let bar = Progress::new("measuring", (networks * settings.rounds) as u64, 0, bars());
+    let interrupted = interruption()?;
     let calibration = calibrate::calibrate(&mut *device, &settings, &arguments.out, &mut |progress| {
         bar.reach(progress.done as u64);
-        ControlFlow::Continue(())
-    })?;
+        if interrupted.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    });
     bar.finish();
-    Ok(calibration)
+    match calibration {
+        Ok(calibration) => Ok(Some(calibration)),
+        Err(error @ CalibrationError::Interrupted { .. }) => {
+            eprintln!("{error}");
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn text(calibration: &Calibration) -> String {

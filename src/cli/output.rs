@@ -1,6 +1,8 @@
 //! Printing results, and the error every command returns.
 
 use std::io::{IsTerminal, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 
@@ -40,6 +42,20 @@ pub fn colour() -> bool {
 /// Whether progress bars are wanted.
 pub fn bars() -> bool {
     std::io::stderr().is_terminal()
+}
+
+/// A flag that the first Ctrl-C raises, for a command that stops after what it is at; the second ends the process,
+/// which everything that is stored bears.
+pub fn interruption() -> Result<Arc<AtomicBool>, Error> {
+    let interrupted = Arc::new(AtomicBool::new(false));
+    let flag = interrupted.clone();
+    ctrlc::set_handler(move || {
+        if flag.swap(true, Ordering::Relaxed) {
+            std::process::exit(i32::from(super::Ending::Interrupted.code()));
+        }
+        eprintln!("\nstopping after what is under way; press Ctrl-C again to stop at once");
+    })?;
+    Ok(interrupted)
 }
 
 /// A command's failure: the message of whatever failed below, with all its causes.

@@ -1,10 +1,8 @@
 //! `mnas search`, `mnas resume`, `mnas stop`.
 
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::output::{Output, bars};
+use super::output::{Output, bars, interruption};
 use super::{Ending, Error, report};
 use crate::search::run::{self, Outcome, Surroundings};
 use crate::store::Ledger;
@@ -68,15 +66,6 @@ fn finish(outcome: Outcome, folder: &std::path::Path, out: Output) -> Result<End
     }
 }
 
-/// The first Ctrl-C asks the search to stop after what it is at, the second ends the process: the ledger bears that.
 fn surroundings() -> Result<Surroundings, Error> {
-    let interrupted = Arc::new(AtomicBool::new(false));
-    let flag = interrupted.clone();
-    ctrlc::set_handler(move || {
-        if flag.swap(true, Ordering::Relaxed) {
-            std::process::exit(i32::from(Ending::Interrupted.code()));
-        }
-        eprintln!("\nstopping after the evaluations under way; press Ctrl-C again to stop at once");
-    })?;
-    Ok(Surroundings { interrupted, bars: bars() })
+    Ok(Surroundings { interrupted: interruption()?, bars: bars() })
 }

@@ -46,21 +46,26 @@ pub fn median_absolute_deviation(samples: &[f64]) -> f64 {
     median(&samples.iter().map(|sample| (sample - centre).abs()).collect::<Vec<_>>())
 }
 
-/// The median with its percentile bootstrap interval (Efron 1979) at `level`, e.g. 0.95.
+/// The `q` quantile with its percentile bootstrap interval (Efron 1979) at `level`, e.g. 0.95.
 ///
 /// The samples must be independent of each other: medians of loads, not runs within one load.
-pub fn median_interval(samples: &[f64], level: f64, random: &mut Random) -> Interval {
-    let value = median(samples);
+pub fn quantile_interval(samples: &[f64], q: f64, level: f64, random: &mut Random) -> Interval {
+    let value = quantile(samples, q);
     if samples.len() < 2 {
         return Interval { value, low: value, high: value };
     }
     let mut resampled = vec![0.0; samples.len()];
-    let medians: Vec<f64> = (0..RESAMPLES)
+    let quantiles: Vec<f64> = (0..RESAMPLES)
         .map(|_| {
             resampled.fill_with(|| samples[random.gen_range(0..samples.len())]);
-            median(&resampled)
+            quantile(&resampled, q)
         })
         .collect();
     let tail = (1.0 - level) / 2.0;
-    Interval { value, low: quantile(&medians, tail), high: quantile(&medians, 1.0 - tail) }
+    Interval { value, low: quantile(&quantiles, tail), high: quantile(&quantiles, 1.0 - tail) }
+}
+
+/// The median with its bootstrap interval: [`quantile_interval`] of one half.
+pub fn median_interval(samples: &[f64], level: f64, random: &mut Random) -> Interval {
+    quantile_interval(samples, 0.5, level, random)
 }

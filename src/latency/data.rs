@@ -28,13 +28,14 @@ use serde::{Deserialize, Serialize};
 
 use super::features::Features;
 use super::metrics::quantile;
+use crate::device::session::Statistic;
 use crate::network::{ExpandError, Network};
 use crate::space::{self, Architecture, ArchitectureError};
 
 /// The column of latencies unless another is named.
 pub const LATENCY_COLUMN: &str = "latency_ms";
 /// The quantile of repeated measurements that counts.
-pub const REPEATS_QUANTILE: f64 = 0.25;
+pub const REPEATS_QUANTILE: f64 = Statistic::Fastest.quantile_over_loads();
 
 /// Why measurements cannot be read.
 #[derive(Debug, thiserror::Error)]

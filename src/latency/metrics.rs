@@ -19,6 +19,8 @@ use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
+use crate::device::statistics;
+
 /// The agreement of predictions with measurements.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Metrics {
@@ -119,11 +121,7 @@ fn ranks(values: &[f64]) -> Vec<f64> {
 
 /// The `share` quantile (0 to 1) with linear interpolation between order statistics; `None` of nothing.
 pub fn quantile(values: &[f64], share: f64) -> Option<f64> {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let place = share.clamp(0.0, 1.0) * sorted.len().checked_sub(1)? as f64;
-    let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
-    Some(below + (above - below) * place.fract())
+    (!values.is_empty()).then(|| statistics::quantile(values, share))
 }
 
 /// The median; `None` of nothing.

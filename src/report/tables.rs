@@ -95,12 +95,16 @@ fn phases(data: &ReportData) -> Table {
     }
     Table {
         title: "Candidates by step",
-        columns: columns(&["step"], &["sampled", "duplicates", "screened out", "trained", "timed", "entropy"], &[]),
+        columns: columns(
+            &["step"],
+            &["sampled", "duplicates", "screened out", "trained", "timed", "drift", "entropy"],
+            &[],
+        ),
         rows,
     }
 }
 
-/// Sums over a stretch of steps, and the entropy at its end.
+/// Sums over a stretch of steps, and drift and entropy at its end.
 fn phase_row(steps: &[Step]) -> Vec<String> {
     let (first, last) = (steps.first().copied().unwrap_or_default(), steps.last().copied().unwrap_or_default());
     let sum = |count: fn(&Step) -> usize| steps.iter().map(count).sum::<usize>().to_string();
@@ -111,6 +115,7 @@ fn phase_row(steps: &[Step]) -> Vec<String> {
         sum(|step| step.screened),
         sum(|step| step.trained),
         sum(|step| step.timed),
+        or_dash(last.drift, |drift| format!("{drift:.2}")),
         or_dash(last.entropy, |entropy| format!("{entropy:.2}")),
     ]
 }

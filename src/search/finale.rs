@@ -2,7 +2,8 @@
 //! and the winner written down.
 //!
 //! Inside the loop each latency came from its own few loads at its own moment. What the user gets is decided on timings
-//! of one session, in which finalists and references alternate, so that a drift of the machine hits all alike.
+//! of one session, in which finalists and references alternate, so that a drift of the machine hits all alike; what is
+//! left of it against the calibration is taken out by anchors (see [`super::anchors`]).
 
 use std::time::Instant;
 
@@ -58,7 +59,7 @@ impl Search<'_> {
             self.settings.search.final_loads,
         ));
         let start = Instant::now();
-        let rows = self.final_rows(&contenders, control)?;
+        let rows = self.final_rows(&contenders, latencies, control)?;
         self.ledger.set(SECONDS, &start.elapsed().as_secs_f64().to_string())?;
         self.write_winner(&contenders, &rows)?;
         self.ledger.set_finals(&rows)?;
@@ -108,11 +109,17 @@ impl Search<'_> {
         Ok(contenders)
     }
 
-    fn final_rows(&mut self, contenders: &[Contender], control: &Control) -> Result<Vec<FinalRow>, SearchError> {
+    fn final_rows(
+        &mut self,
+        contenders: &[Contender],
+        latencies: &Latencies,
+        control: &Control,
+    ) -> Result<Vec<FinalRow>, SearchError> {
         let mut models = Vec::new();
         for contender in contenders {
             models.push(timing_model(&contender.architecture)?);
         }
+        models.extend(latencies.anchors().models().iter().cloned());
         let seed = rand::Rng::r#gen(&mut generator(self.settings.seed, 0, "finale"));
         let plan = Plan { rounds: self.settings.search.final_loads, seed };
         let progress = Progress::new("re-timing", (plan.rounds * models.len()) as u64, 0, control.progress.visible());
@@ -123,6 +130,7 @@ impl Search<'_> {
         let session = session::measure(self.device, &models, &plan, Vec::new(), observe)?;
         progress.finish();
         control.check()?;
+        let drift = latencies.anchors().drift(&session, contenders.len());
         let baseline = contenders.iter().position(|contender| contender.name == REFERENCES[0]).unwrap_or(0);
         let mut rows = Vec::new();
         for (index, contender) in contenders.iter().enumerate() {
@@ -132,12 +140,12 @@ impl Search<'_> {
             rows.push(FinalRow {
                 name: contender.name.clone(),
                 architecture: contender.architecture.to_string(),
-                latency_ms: latency.value,
-                low_ms: latency.low,
-                high_ms: latency.high,
+                latency_ms: latency.value / drift,
+                low_ms: latency.low / drift,
+                high_ms: latency.high / drift,
                 ratio_to_mobilenet_v2: ratio.map(|ratio| ratio.value),
                 accuracy: contender.accuracy,
-                reward: contender.accuracy.map(|a| self.settings.target.reward(a, latency.value).value),
+                reward: contender.accuracy.map(|a| self.settings.target.reward(a, latency.value / drift).value),
                 madds: contender.network.madds(),
                 params: contender.network.parameters(),
             });

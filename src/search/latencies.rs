@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::time::Instant;
 
+use super::anchors::Anchors;
 use super::candidate::Candidate;
 use super::control::Control;
 use super::options::Settings;
@@ -32,6 +33,7 @@ pub struct Latencies {
     measured: HashMap<String, Measurement>,
     /// Digests measured in the open step, not in `data` yet.
     open: Vec<String>,
+    anchors: Anchors,
     seed: u64,
 }
 
@@ -46,18 +48,22 @@ impl Latencies {
             warm_up(search, control)?;
         }
         let closed = search.ledger.steps()?.len() as u64;
+        let (first, later): (Vec<_>, Vec<_>) =
+            search.ledger.measurements()?.into_iter().partition(|m| m.purpose == Purpose::WarmUp);
+        for measurement in &first {
+            learn(&mut data, measurement)?;
+        }
+        let anchors = Anchors::of(&data)?;
         let mut measured = HashMap::new();
-        for measurement in search.ledger.measurements()? {
-            if measurement.purpose != Purpose::Final && measurement.step <= closed {
+        for measurement in later {
+            if measurement.step <= closed {
                 learn(&mut data, &measurement)?;
             }
-            if measurement.purpose == Purpose::Search {
-                measured.insert(measurement.digest.clone(), measurement);
-            }
+            measured.insert(measurement.digest.clone(), measurement);
         }
         let seed = search.settings.seed;
         let predictor = fit(&data, seed)?;
-        Ok(Self { data, predictor, measured, open: Vec::new(), seed })
+        Ok(Self { data, predictor, measured, open: Vec::new(), anchors, seed })
     }
 
     /// What the predictor says.
@@ -78,6 +84,11 @@ impl Latencies {
     /// The latency measured by a step before this one.
     pub fn measured_before(&self, digest: &str, step: u64) -> Option<f64> {
         self.measured.get(digest).filter(|measurement| measurement.step < step).map(|m| m.latency_ms)
+    }
+
+    /// Networks of known latency, to be timed along with others.
+    pub fn anchors(&self) -> &Anchors {
+        &self.anchors
     }
 
     /// Lets the step's measurements into the predictor.
@@ -154,7 +165,7 @@ fn warm_up(search: &mut Search<'_>, control: &Control) -> Result<(), SearchError
         let digest = network.digest();
         if search.ledger.measurement(&digest, Purpose::WarmUp)?.is_none() {
             let asked = Asked { architecture: &architecture, digest: &digest, predicted: None };
-            let measured = measure(search.settings, &mut *search.device, &[asked], Purpose::WarmUp, 0, control)?;
+            let measured = measure(search.settings, &mut *search.device, &[asked], None, 0, control)?;
             for measurement in measured {
                 search.ledger.add_measurement(&measurement)?;
             }
@@ -167,14 +178,14 @@ fn warm_up(search: &mut Search<'_>, control: &Control) -> Result<(), SearchError
 
 impl Search<'_> {
     /// Times the networks the ledger has no timing of, together in interleaved rounds, and stores each. Returns the
-    /// predictor's mean absolute percentage error over all of them.
+    /// predictor's mean absolute percentage error over all of them, and the device's drift.
     pub(super) fn time(
         &mut self,
         networks: &[&Candidate],
         step: u64,
         latencies: &mut Latencies,
         control: &Control,
-    ) -> Result<Option<f64>, SearchError> {
+    ) -> Result<Timed, SearchError> {
         control.check()?;
         let open: Vec<Asked<'_>> = networks
             .iter()
@@ -185,22 +196,28 @@ impl Search<'_> {
                 predicted: Some(latencies.predict(&candidate.network)),
             })
             .collect();
-        for measurement in measure(self.settings, &mut *self.device, &open, Purpose::Search, step, control)? {
+        for measurement in measure(self.settings, &mut *self.device, &open, Some(latencies.anchors()), step, control)? {
             self.ledger.add_measurement(&measurement)?;
             latencies.measured.insert(measurement.digest.clone(), measurement);
         }
         // Those that were measured before an interruption of this very step count as measured in it, too.
         latencies.open = networks.iter().map(|candidate| candidate.digest.clone()).collect();
-        let errors: Vec<f64> = networks
-            .iter()
-            .filter_map(|candidate| {
-                let measurement = latencies.measured.get(&candidate.digest)?;
-                let [predicted, ..] = measurement.predicted_ms?;
-                Some((predicted / measurement.latency_ms - 1.0).abs() * 100.0)
-            })
-            .collect();
-        Ok((!errors.is_empty()).then(|| errors.iter().sum::<f64>() / errors.len() as f64))
+        let measured = || networks.iter().filter_map(|candidate| latencies.measured.get(&candidate.digest));
+        let error = |m: &Measurement| Some((m.predicted_ms?[0] / m.latency_ms - 1.0).abs() * 100.0);
+        let errors: Vec<f64> = measured().filter_map(error).collect();
+        Ok(Timed {
+            prediction_mape: (!errors.is_empty()).then(|| errors.iter().sum::<f64>() / errors.len() as f64),
+            drift: measured().find_map(|measurement| measurement.drift),
+        })
     }
+}
+
+/// What timing some networks told beside their latencies.
+pub(super) struct Timed {
+    /// Mean absolute percentage error of the predictions.
+    pub prediction_mape: Option<f64>,
+    /// How much slower the device was than when it was calibrated.
+    pub drift: Option<f64>,
 }
 
 /// A network whose timing is wanted.
@@ -210,11 +227,12 @@ pub(super) struct Asked<'a> {
     pub predicted: Option<Prediction>,
 }
 
+/// Times networks: before the first step as they are, within the loop beside the anchors and freed of the drift.
 fn measure(
     settings: &Settings,
     device: &mut dyn Device,
     asked: &[Asked<'_>],
-    purpose: Purpose,
+    anchors: Option<&Anchors>,
     step: u64,
     control: &Control,
 ) -> Result<Vec<Measurement>, SearchError> {
@@ -226,11 +244,14 @@ fn measure(
     for one in asked {
         models.push(timing_model(one.architecture)?);
     }
+    models.extend(anchors.iter().flat_map(|anchors| anchors.models().iter().cloned()));
     let plan = Plan { rounds: settings.device.loads, seed: training_seed(settings.seed, asked[0].digest) };
     let session = session::measure(device, &models, &plan, Vec::new(), &mut |_| control.flow())?;
     // A session cut short by a stop request has networks with fewer loads than asked for: none of it counts.
     control.check()?;
     let seconds = start.elapsed().as_secs_f64() / asked.len() as f64;
+    let drift = anchors.map(|anchors| anchors.drift(&session, asked.len()));
+    let purpose = if anchors.is_some() { Purpose::Search } else { Purpose::WarmUp };
     let mut measurements = Vec::new();
     for (index, one) in asked.iter().enumerate() {
         let timings: Vec<Timing> =
@@ -242,7 +263,8 @@ fn measure(
             architecture: one.architecture.to_string(),
             purpose,
             step,
-            latency_ms: latency.value,
+            latency_ms: latency.value / drift.unwrap_or(1.0),
+            drift,
             predicted_ms: one.predicted.map(|p| [p.latency_ms, p.low_ms, p.high_ms]),
             timings,
             seconds,

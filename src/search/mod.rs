@@ -11,6 +11,7 @@
 //! Everything random in a step comes from a generator made of the run's seed and the step's number, and everything a
 //! step starts from lies in the ledger, so that a run resumed after `kill -9` decides as one never stopped.
 
+pub mod anchors;
 pub mod candidate;
 pub mod control;
 mod evaluate;

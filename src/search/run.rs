@@ -31,12 +31,12 @@ pub enum RunError {
     Io(#[from] std::io::Error),
     /// The calibration it starts from.
     #[error(transparent)]
-    Calibration(SearchError),
+    Calibration(Box<SearchError>),
     /// The search itself; the run can be resumed.
     #[error("{error}\nEverything finished is stored; continue with `mnas resume {folder}`")]
     Search {
         /// What happened.
-        error: SearchError,
+        error: Box<SearchError>,
         /// The run.
         folder: PathBuf,
     },
@@ -80,10 +80,10 @@ pub fn start(file: &Path, folder: &Path, surroundings: &Surroundings) -> Result<
     let base = fs_err::canonicalize(file)?.parent().map(Path::to_owned).unwrap_or_default();
     let settings = SearchFile::parse(&text, &file.display().to_string())?.check(&base, &file.display().to_string())?;
     let parts = Parts::open(&settings, folder)?;
-    let calibration = read_calibration(&settings).map_err(RunError::Calibration)?;
+    let calibration = read_calibration(&settings).map_err(|error| RunError::Calibration(error.into()))?;
     let ledger = Ledger::create(folder)?;
     if let Some(measurements) = calibration {
-        keep_calibration(&ledger, &measurements).map_err(RunError::Calibration)?;
+        keep_calibration(&ledger, &measurements).map_err(|error| RunError::Calibration(error.into()))?;
     }
     ledger.set("folder", &base.display().to_string())?;
     ledger.set("version", env!("CARGO_PKG_VERSION"))?;
@@ -167,7 +167,7 @@ fn go(
     surroundings: &Surroundings,
 ) -> Result<Outcome, RunError> {
     let folder = ledger.folder().to_owned();
-    let failed = |error| RunError::Search { error, folder: folder.clone() };
+    let failed = |error: SearchError| RunError::Search { error: error.into(), folder: folder.clone() };
     describe(&ledger, &parts)?;
     let done = ledger.evaluations_before(u64::MAX >> 1)?;
     let control = Control {

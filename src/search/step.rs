@@ -48,7 +48,8 @@ impl Search<'_> {
         let timed_now = self.promising(&judged, latencies, number)?;
         step.timed = timed_now.len();
         control.progress.note(format!("step {number}: timing {} networks", step.timed));
-        step.prediction_mape = timed(&mut seconds.measuring, || self.time(&timed_now, number, latencies, control))?;
+        let told = timed(&mut seconds.measuring, || self.time(&timed_now, number, latencies, control))?;
+        (step.prediction_mape, step.drift) = (told.prediction_mape, told.drift);
 
         let experiences = self.experiences(&judged, latencies);
         let batch: Vec<_> = judged
@@ -181,7 +182,7 @@ impl Step {
         let percent = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.1} %"));
         let reward = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.4}"));
         format!(
-            "step {:>3}: sampled {}, known {}, screened out {}, trained {}, timed {} (predictor off by {}); reward mean {}, best {}",
+            "step {:>3}: sampled {}, known {}, screened out {}, trained {}, timed {} (predictor off by {}, drift {}); reward mean {}, best {}",
             self.step,
             self.sampled,
             self.duplicates,
@@ -189,6 +190,7 @@ impl Step {
             self.trained,
             self.timed,
             percent(self.prediction_mape),
+            self.drift.map_or("–".to_owned(), |drift| format!("{drift:.2}")),
             reward(self.mean_reward),
             reward(self.best_reward),
         )

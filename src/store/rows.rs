@@ -61,8 +61,10 @@ pub struct Measurement {
     pub purpose: Purpose,
     /// The step that asked for it; 0 before the first.
     pub step: u64,
-    /// The latency that counts.
+    /// The latency that counts, freed of the drift.
     pub latency_ms: f64,
+    /// How much slower the device was than when it was calibrated, by networks of known latency timed along.
+    pub drift: Option<f64>,
     /// What the predictor said before the timing: latency, low and high end of its interval.
     pub predicted_ms: Option<[f64; 3]>,
     /// Every load's samples.
@@ -118,6 +120,8 @@ pub struct Step {
     pub entropy: Option<f64>,
     /// Mean absolute percentage error of the predictor over this step's timings.
     pub prediction_mape: Option<f64>,
+    /// How much slower the device was in this step than when it was calibrated; latencies are freed of it.
+    pub drift: Option<f64>,
     /// Where the time went.
     pub seconds: Seconds,
 }
@@ -236,14 +240,16 @@ impl Ledger {
         };
         let timing = serde_json::to_string(&m.timings).expect("timings are plain numbers");
         let statement =
-            "INSERT INTO measurements (digest, architecture, purpose, step, latency_ms, predicted_ms, low_ms,
-                         high_ms, timing, seconds, finished) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)";
+            "INSERT INTO measurements (digest, architecture, purpose, step, latency_ms, drift, predicted_ms,
+                         low_ms, high_ms, timing, seconds, finished)
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
         let values = params![
             m.digest,
             m.architecture,
             m.purpose.name(),
             m.step,
             m.latency_ms,
+            m.drift,
             predicted,
             low,
             high,
@@ -367,7 +373,7 @@ fn read_evaluation(row: &Row<'_>) -> rusqlite::Result<Evaluation> {
 
 const MEASUREMENT: &str =
     "SELECT digest, architecture, purpose, step, latency_ms, predicted_ms, low_ms, high_ms, timing,
-                           seconds FROM measurements";
+                           seconds, drift FROM measurements";
 
 fn read_measurement(row: &Row<'_>) -> rusqlite::Result<Measurement> {
     let purpose: String = row.get(2)?;
@@ -385,6 +391,7 @@ fn read_measurement(row: &Row<'_>) -> rusqlite::Result<Measurement> {
         },
         timings: from_json(row, 8)?,
         seconds: row.get(9)?,
+        drift: row.get(10)?,
     })
 }
 

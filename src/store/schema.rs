@@ -29,7 +29,8 @@ CREATE TABLE measurements (
     architecture TEXT NOT NULL,
     purpose      TEXT NOT NULL,         -- warm-up, search or final
     step         INTEGER NOT NULL,
-    latency_ms   REAL NOT NULL,
+    latency_ms   REAL NOT NULL,         -- freed of the drift
+    drift        REAL,                  -- the device's slowness now over that at its calibration
     predicted_ms REAL,                  -- what the predictor said beforehand, with its interval
     low_ms       REAL,
     high_ms      REAL,

@@ -1,0 +1,105 @@
+//! How fast the device is now, compared with when it was calibrated.
+//!
+//! A machine that trains two networks side by side, heats up or shares its processor with strangers can time everything
+//! a quarter slower than during the calibration an hour before. A latency from such a moment is of no use beside those
+//! the predictor was fitted to. So every session in the loop times a few *anchors* along: networks of the calibration,
+//! of known latency. The session's drift is the median of their latencies now over then, and every latency of the
+//! session is divided by it.
+
+use super::SearchError;
+use crate::device::Model;
+use crate::device::session::{Session, Statistic};
+use crate::device::statistics::median;
+use crate::latency::DataSet;
+use crate::latency::measure::timing_model;
+
+/// Where in the sorted latencies of the calibration the anchors stand.
+const QUANTILES: [f64; 3] = [0.25, 0.5, 0.75];
+
+/// A few networks of known latency; see the module's text.
+pub struct Anchors {
+    models: Vec<Model>,
+    known_ms: Vec<f64>,
+}
+
+impl Anchors {
+    /// Picks anchors from measurements that were made in one go.
+    ///
+    /// # Errors
+    /// A network that cannot be written.
+    pub fn of(data: &DataSet) -> Result<Self, SearchError> {
+        let mut sorted: Vec<_> = data.measurements().iter().collect();
+        sorted.sort_by(|a, b| {
+            let line = |m: &crate::latency::Measurement| m.architecture.to_string();
+            a.latency_ms.total_cmp(&b.latency_ms).then_with(|| line(a).cmp(&line(b)))
+        });
+        let mut anchors = Self { models: Vec::new(), known_ms: Vec::new() };
+        for quantile in QUANTILES {
+            let position = (quantile * sorted.len() as f64) as usize;
+            if let Some(measurement) = sorted.get(position) {
+                anchors.models.push(timing_model(&measurement.architecture)?);
+                anchors.known_ms.push(measurement.latency_ms);
+            }
+        }
+        Ok(anchors)
+    }
+
+    /// The anchors' models, to be timed behind the others of a session.
+    pub fn models(&self) -> &[Model] {
+        &self.models
+    }
+
+    /// The drift of a session whose models from index `first` on are the anchors; 1 if none was timed.
+    pub fn drift(&self, session: &Session, first: usize) -> f64 {
+        let now = (first..).map_while(|index| session.typical(index, Statistic::Fastest));
+        let ratios: Vec<f64> = now.zip(&self.known_ms).map(|(now, known_ms)| now.value / known_ms).collect();
+        if ratios.is_empty() { 1.0 } else { median(&ratios) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ops::ControlFlow;
+
+    use super::*;
+    use crate::device::session::{Plan, measure};
+    use crate::device::simulated::SimulatedDevice;
+    use crate::device::{Description, Device, DeviceError, Timing};
+    use crate::space::Space;
+
+    /// The simulated device, as much slower.
+    struct Slower(SimulatedDevice, f64);
+
+    impl Device for Slower {
+        fn description(&self) -> Description {
+            self.0.description()
+        }
+
+        fn time(&mut self, model: &Model) -> Result<Timing, DeviceError> {
+            let mut timing = self.0.time(model)?;
+            timing.wall_ms.iter_mut().chain(&mut timing.cpu_ms).for_each(|ms| *ms *= self.1);
+            Ok(timing)
+        }
+    }
+
+    #[test]
+    fn a_device_that_became_a_fifth_slower_is_found_to_be_so() {
+        let space = Space::preset("demo").unwrap();
+        let random = &mut crate::seeded(2);
+        let mut data = DataSet::default();
+        let time = |device: &mut dyn Device, models: &[Model]| {
+            let plan = Plan { rounds: 3, seed: 1 };
+            measure(device, models, &plan, Vec::new(), &mut |_| ControlFlow::Continue(())).unwrap()
+        };
+        for _ in 0..12 {
+            let architecture = space.decode(&space.sample(random)).unwrap();
+            let model = timing_model(&architecture).unwrap();
+            let session = time(&mut SimulatedDevice::new(1), &[model]);
+            data.push(&architecture, session.typical(0, Statistic::Fastest).unwrap().value, "").unwrap();
+        }
+        let anchors = Anchors::of(&data).unwrap();
+        let drift = |factor| anchors.drift(&time(&mut Slower(SimulatedDevice::new(1), factor), anchors.models()), 0);
+        assert!((drift(1.0) - 1.0).abs() < 1e-9, "{}", drift(1.0));
+        assert!((drift(1.2) - 1.2).abs() < 1e-9, "{}", drift(1.2));
+    }
+}
