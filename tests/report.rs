@@ -123,15 +123,15 @@ fn the_text_is_a_headline_and_aligned_tables() {
     3.86 ms  predicted    84.9 %  0.8110
 
     Candidates by step
-    step  sampled  duplicates  screened out  trained  timed  entropy
-    ────  ───────  ──────────  ────────────  ───────  ─────  ───────
-    1          64           0            56        8      2     0.94
-    2          64           3            53        8      2     0.89
-    3          64           6            50        8      2     0.84
-    4          64           9            47        8      2     0.79
-    5          64          12            44        8      2     0.74
-    6          64          15            41        8      2     0.69
-    all       384          45           291       48     12     0.69
+    step  sampled  duplicates  screened out  trained  timed  drift  entropy
+    ────  ───────  ──────────  ────────────  ───────  ─────  ─────  ───────
+    1          64           0            56        8      2      –     0.94
+    2          64           3            53        8      2      –     0.89
+    3          64           6            50        8      2      –     0.84
+    4          64           9            47        8      2      –     0.79
+    5          64          12            44        8      2      –     0.74
+    6          64          15            41        8      2      –     0.69
+    all       384          45           291       48     12      –     0.69
 
     Time
     spent on     wall time    share

@@ -67,6 +67,7 @@ pub trait Proposer {
 pub fn make(
     options: &SearchOptions,
     space: &Space,
+    #[cfg_attr(not(feature = "torch"), expect(unused_variables, reason = "only the policy draws initial weights"))]
     seed: u64,
     state: Option<&[u8]>,
 ) -> Result<Box<dyn Proposer>, ProposerError> {
