@@ -118,3 +118,128 @@ fn an_exported_model_is_reproducible_and_its_weights_can_be_used_again() {
     assert!(message.contains("another architecture"), "{message}");
     assert!(!folder.path().join("c.tflite").exists());
 }
+
+/// Calibrates the simulated device into a folder.
+fn calibrated(folder: &std::path::Path) -> Value {
+    let out = folder.to_str().unwrap();
+    let settings = ["--space", "demo", "--networks", "20", "--validation", "10", "--repeats", "3", "--rounds", "2"];
+    json(&[&["calibrate", "--device", "simulated", "--out", out], settings.as_slice()].concat())
+}
+
+#[test]
+fn a_calibration_states_its_error_and_predicts() {
+    let folder = tempfile::tempdir().unwrap();
+    let calibration = folder.path().join("simulated");
+    let found = calibrated(&calibration);
+    for field in ["networks", "mape", "within_5", "within_10", "kendall", "spearman", "noise", "seconds"] {
+        assert!(found[field].is_number(), "{field}: {found}");
+    }
+    for file in ["measurements.csv", "predictor.json", "validation.json", "report.html"] {
+        assert!(calibration.join(file).exists(), "{file}");
+    }
+    let path = calibration.to_str().unwrap();
+    let arch = "input=224 stem=8 r1_k3_s22_e3_i8_o16 r1_k3_s22_e3_i16_o32 r1_k3_s11_e3_i32_o64 r1_k3_s22_e3_i64_o64 head=0 classes=10";
+    let answer = json(&["predict", arch, "mnasnet-a1", "--predictor", path]);
+    for prediction in answer["predictions"].as_array().unwrap() {
+        let [low, middle, high] = ["low_ms", "latency_ms", "high_ms"].map(|field| prediction[field].as_f64().unwrap());
+        assert!(0.0 < low && low < middle && middle < high, "{prediction}");
+    }
+    let csv = calibration.join("measurements.csv");
+    let compared = json(&["predict", "--from", csv.to_str().unwrap(), "--predictor", path]);
+    assert!(compared["mape"].as_f64().unwrap() < 20.0, "{compared}");
+}
+
+#[test]
+fn a_limit_on_the_error_that_is_not_met_exits_with_3() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("c");
+    let arguments = ["calibrate", "--device", "simulated", "--space", "demo", "--networks", "12", "--validation", "5"];
+    let more = ["--repeats", "0", "--rounds", "1", "--max-error", "0.0001", "--out", out.to_str().unwrap()];
+    mnas(&[arguments.as_slice(), more.as_slice()].concat()).assert().code(3);
+}
+
+#[test]
+fn a_truncated_predictor_is_one_clear_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let calibration = folder.path().join("simulated");
+    calibrated(&calibration);
+    let file = calibration.join("predictor.json");
+    let whole = fs_err::read(&file).unwrap();
+    fs_err::write(&file, &whole[..whole.len() / 2]).unwrap();
+    let message = failure(&["predict", "mnasnet-a1", "--predictor", calibration.to_str().unwrap()], 1);
+    assert!(message.contains("predictor.json") && message.contains("run `mnas calibrate` again"), "{message}");
+    assert_eq!(message.lines().count(), 1, "{message}");
+}
+
+#[test]
+fn a_missing_library_is_one_message_that_says_what_to_run() {
+    let output = mnas(&["bench", "mobilenet-v2/32", "--device", "host"])
+        .env("LITERT_LIBRARY", "/nowhere/libLiteRt.so")
+        .assert()
+        .code(1)
+        .get_output()
+        .clone();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("/nowhere/libLiteRt.so") && message.contains("make setup"), "{message}");
+    let devices = mnas(&["devices", "--json"]).env("LITERT_LIBRARY", "/nowhere/libLiteRt.so").assert().success();
+    let devices: Value = serde_json::from_slice(&devices.get_output().stdout).unwrap();
+    assert_ne!(devices["devices"][0]["state"], "ready");
+}
+
+#[test]
+fn bench_times_models_together_and_verifies_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("m.tflite");
+    json(&["export", "mobilenet-v2@0.35/32", "-o", file.to_str().unwrap()]);
+    let answer =
+        json(&["bench", "mnasnet-small/32", file.to_str().unwrap(), "--baseline", "mnasnet-small/32", "--rounds", "3"]);
+    assert_eq!(answer["verified"], true);
+    assert_eq!(answer["results"].as_array().unwrap().len(), 2);
+    assert_eq!(answer["results"][0]["samples_ms"].as_array().unwrap().len(), 30);
+    assert_eq!(answer["ratios"][0]["ratio"], 1.0);
+    assert!(answer["environment"]["processor"].is_string());
+}
+
+#[test]
+fn a_truncated_model_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("m.tflite");
+    let path = file.to_str().unwrap();
+    json(&["export", "mobilenet-v2@0.35/32", "-o", path]);
+    let whole = fs_err::read(&file).unwrap();
+    fs_err::write(&file, &whole[..whole.len() / 3]).unwrap();
+    let message = failure(&["bench", path], 1);
+    assert!(message.contains("m.tflite"), "{message}");
+}
+
+#[test]
+#[cfg(feature = "torch")]
+fn a_drawn_data_set_trains_a_network_that_is_saved_after_every_epoch() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    json(&[
+        "dataset",
+        "draw",
+        "--out",
+        &path("images"),
+        "--size",
+        "16",
+        "--classes",
+        "2",
+        "--train",
+        "128",
+        "--validation",
+        "64",
+    ]);
+    let arch = "input=16 stem=4 r1_k3_s22_e1_i4_o8_noskip head=0";
+    let answer =
+        json(&["train", arch, "--data", &path("images"), "--out", &path("out"), "--epochs", "2", "--batch", "16"]);
+    assert_eq!(answer["epochs"], 2);
+    assert!(answer["images_per_second"].as_f64().unwrap() > 0.0);
+    assert!((0.0..=1.0).contains(&answer["top1"].as_f64().unwrap()) && answer["top5"] == 1.0, "{answer}");
+    let again = ["export", answer["architecture"].as_str().unwrap(), "-o", &path("m.tflite"), "--weights"];
+    json(&[again.as_slice(), &[&path("out/weights.safetensors")]].concat());
+    assert_eq!(fs_err::read(path("m.tflite")).unwrap(), fs_err::read(path("out/model.tflite")).unwrap());
+    let message = failure(&["dataset", "draw", "--out", &path("images")], 1);
+    assert!(message.contains("images"), "a folder with files in it is never drawn over: {message}");
+}

@@ -102,7 +102,7 @@ fn the_text_is_a_headline_and_aligned_tables() {
     the loop's own overhead, controller included: 0.90 % of the wall time
 
     Final timing, in interleaved rounds
-    network                median      interval  of MobileNetV2  accuracy  multiply-adds  parameters
+    network               latency      interval  of MobileNetV2  accuracy  multiply-adds  parameters
     ────────────────────  ───────  ────────────  ──────────────  ────────  ─────────────  ──────────
     best                  1.98 ms  1.96 to 2.01            0.62    73.1 %         5.40 M      0.18 M
     second                2.21 ms  2.19 to 2.24            0.69    72.8 %         6.10 M      0.20 M

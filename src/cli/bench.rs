@@ -34,6 +34,9 @@ pub struct Arguments {
     /// Threads a model runs with.
     #[arg(long, default_value_t = 1)]
     threads: usize,
+    /// Cores a network may use, as in 0,1; all unless given.
+    #[arg(long, value_delimiter = ',', value_name = "CORES")]
+    cores: Vec<usize>,
     /// Seed of the rounds' orders and of random weights.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -47,6 +50,7 @@ pub fn run(arguments: &Arguments, out: Output) -> Result<Ending, Error> {
     let models = names.iter().map(|name| model(name, arguments.seed)).collect::<Result<Vec<_>, Error>>()?;
     let choice = Choice {
         threads: arguments.threads,
+        cores: arguments.cores.clone(),
         runs: arguments.runs as usize,
         seed: arguments.seed,
         ..Choice::of(&arguments.device)

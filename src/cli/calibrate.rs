@@ -48,6 +48,9 @@ pub struct Arguments {
     /// Threads a network runs with.
     #[arg(long, default_value_t = 1, value_name = "N", conflicts_with = "from")]
     threads: usize,
+    /// Cores a network may use, as in 0,1; all unless given.
+    #[arg(long, value_delimiter = ',', value_name = "CORES", conflicts_with = "from")]
+    cores: Vec<usize>,
     /// The CSV's column of latencies.
     #[arg(long, default_value = LATENCY_COLUMN, value_name = "NAME", requires = "from")]
     latency_column: String,
@@ -95,7 +98,13 @@ fn measure(arguments: &Arguments, id: &str) -> Result<Option<Calibration>, Error
     settings.rounds = arguments.rounds;
     settings.level = arguments.level;
     settings.seed = arguments.seed;
-    let choice = Choice { threads: arguments.threads, runs: arguments.runs, seed: arguments.seed, ..Choice::of(id) };
+    let choice = Choice {
+        threads: arguments.threads,
+        cores: arguments.cores.clone(),
+        runs: arguments.runs,
+        seed: arguments.seed,
+        ..Choice::of(id)
+    };
     let mut device = device::open(&choice)?;
     let networks = settings.networks + settings.validation + settings.repeats;
     let bar = Progress::new("measuring", (networks * settings.rounds) as u64, 0, bars());

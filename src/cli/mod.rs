@@ -16,6 +16,8 @@ mod predict;
 mod report;
 mod search;
 mod space;
+#[cfg(feature = "torch")]
+mod train;
 
 use clap::{Parser, Subcommand};
 
@@ -85,6 +87,9 @@ enum Command {
     Stop(search::StopArguments),
     /// What a run found.
     Report(report::Arguments),
+    /// Train one network fully.
+    #[cfg(feature = "torch")]
+    Train(train::Arguments),
     /// Make data sets.
     Dataset(dataset::Arguments),
     /// Print the completion script for a shell.
@@ -110,6 +115,8 @@ pub fn run(arguments: Arguments) -> Result<Ending, Error> {
         Command::Resume(arguments) => search::resume(&arguments, out),
         Command::Stop(arguments) => search::stop(&arguments),
         Command::Report(arguments) => report::run(&arguments, out),
+        #[cfg(feature = "torch")]
+        Command::Train(arguments) => train::run(&arguments, out),
         Command::Dataset(arguments) => dataset::run(&arguments, out),
         Command::Completions(arguments) => completions::run(&arguments),
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use super::command::CommandDevice;
 use super::host::{self, HostDevice, HostSettings};
+use super::pinning::Pinning;
 use super::simulated::{self, SimulatedDevice};
 use super::{Device, DeviceError};
 
@@ -16,6 +17,8 @@ pub struct Choice {
     pub command: Vec<String>,
     /// Threads a model runs with.
     pub threads: usize,
+    /// Cores a model may use; empty for all.
+    pub cores: Vec<usize>,
     /// Timed runs per load.
     pub runs: usize,
     /// Seed of a simulated device's noise.
@@ -32,6 +35,7 @@ impl Choice {
             id: id.to_owned(),
             command: Vec::new(),
             threads: defaults.threads,
+            cores: Vec::new(),
             runs: defaults.runs,
             seed: 0,
             scratch: std::env::temp_dir(),
@@ -50,7 +54,9 @@ pub fn open(choice: &Choice) -> Result<Box<dyn Device>, DeviceError> {
     }
     match choice.id.as_str() {
         host::ID => {
-            let settings = HostSettings { threads: choice.threads, runs: choice.runs, ..HostSettings::default() };
+            let pinning = if choice.cores.is_empty() { Pinning::None } else { Pinning::Cores(choice.cores.clone()) };
+            let settings =
+                HostSettings { threads: choice.threads, pinning, runs: choice.runs, ..HostSettings::default() };
             Ok(Box::new(HostDevice::new(settings)?))
         }
         simulated::ID => Ok(Box::new(SimulatedDevice::new(choice.seed))),

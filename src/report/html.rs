@@ -126,6 +126,8 @@ fn origin(data: &ReportData) -> String {
         let pairs = data.predictor.pairs.len();
         lines.push(format!("predictor: {mape:.1} % mean absolute error on {pairs} candidates timed later"));
     }
+    lines
+        .push(format!("the loop's own overhead, controller included: {:.2} % of the wall time", data.overhead_percent));
     lines.push(format!("seed {}, mnas {}", data.seed, data.version));
     let lines: String = lines.iter().map(|line| format!("<p class=\"quiet\">{}</p>\n", escape(line))).collect();
     section("How this came about", &lines)

@@ -60,7 +60,7 @@ fn finalists(data: &ReportData) -> Table {
         title: "Final timing, in interleaved rounds",
         columns: columns(
             &["network"],
-            &["median", "interval", "of MobileNetV2", "accuracy", "multiply-adds", "parameters"],
+            &["latency", "interval", "of MobileNetV2", "accuracy", "multiply-adds", "parameters"],
             &[],
         ),
         rows: data.final_rows.iter().map(row).collect(),

@@ -105,6 +105,7 @@ pub struct SpaceOptions {
 /// | `command` | none | a program of yours that times models, instead of `id` | |
 /// | `predictor` | none | calibration folder to start from; without it networks are measured first | |
 /// | `threads` | 1 | threads a model runs with | 1 to 64 |
+/// | `cores` | all | cores a model may use, as in `[1]` | existing cores |
 /// | `loads` | 5 | fresh loads behind one measured latency, which is the median of their medians | 1 to 100 |
 /// | `runs` | 8 | timed runs per load | 1 to 10000 |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -118,6 +119,8 @@ pub struct DeviceOptions {
     pub predictor: Option<PathBuf>,
     /// Threads a model runs with.
     pub threads: usize,
+    /// Cores a model may use; empty for all.
+    pub cores: Vec<usize>,
     /// Fresh loads per measured latency.
     pub loads: usize,
     /// Timed runs per load.
@@ -126,7 +129,15 @@ pub struct DeviceOptions {
 
 impl Default for DeviceOptions {
     fn default() -> Self {
-        Self { id: "host".to_owned(), command: Vec::new(), predictor: None, threads: 1, loads: 5, runs: 8 }
+        Self {
+            id: "host".to_owned(),
+            command: Vec::new(),
+            predictor: None,
+            threads: 1,
+            cores: Vec::new(),
+            loads: 5,
+            runs: 8,
+        }
     }
 }
 
@@ -137,6 +148,7 @@ impl DeviceOptions {
             id: self.id.clone(),
             command: self.command.clone(),
             threads: self.threads,
+            cores: self.cores.clone(),
             runs: self.runs,
             seed,
             scratch,

@@ -4,10 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use rand::Rng;
-
 use super::{Accuracy, AccuracyError, Request};
 use crate::network::Network;
+use crate::network::weights::normal;
 
 /// Known accuracies by architecture line, from a JSON file `{"input=224 …": 0.71, …}`.
 ///
@@ -95,9 +94,7 @@ impl StandIn {
         let digest = blake3::hash(format!("{} {}", request.seed, request.architecture).as_bytes());
         let [a, b, c, d, e, f, g, h, ..] = *digest.as_bytes();
         let mut random = crate::seeded(u64::from_le_bytes([a, b, c, d, e, f, g, h]));
-        // Box and Muller's transform.
-        let radius = (-2.0 * (1.0 - random.r#gen::<f64>()).ln()).sqrt();
-        self.noise * radius * (std::f64::consts::TAU * random.r#gen::<f64>()).cos()
+        self.noise * f64::from(normal(&mut random))
     }
 }
 
