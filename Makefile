@@ -1,5 +1,5 @@
-# `make demo` and `make test` need a Rust toolchain, a C++ compiler, python3 with pip, and nothing else: they fetch the
-# rest (scripts/setup.py) into ~/.cache/mnas, once.
+# `make demo` and `make test` need a Rust toolchain, a C++ compiler, and python3 with pip. They fetch the rest
+# (scripts/setup.py) into ~/.cache/mnas, once.
 
 CACHE := $(or $(MNAS_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mnas)
 # Everything is built in the release profile, so that the dependencies are compiled once.
@@ -29,8 +29,9 @@ lint: $(DENY)
 	$(DENY) --offline --log-level error check licenses bans sources
 	.deps/typos/typos
 
+# The quick benchmarks; `cargo bench --bench proxy_study` is the half-hour study of the proxy.
 bench: setup
-	cargo bench --locked
+	cargo bench --locked --bench controller --bench predict --bench tflite
 
 $(DENY):
 	cargo install --locked --quiet --debug --root $(CACHE)/cargo-deny-$(DENY_VERSION) cargo-deny@$(DENY_VERSION)
