@@ -2,6 +2,7 @@
 # A whole search on this machine, from nothing to a table: what `make demo` runs. Everything lands in demo/, which is
 # made anew each time.
 set -euo pipefail
+export LC_ALL=C
 cd "$(dirname "$0")/.."
 
 mnas=${CARGO_TARGET_DIR:-target}/release/mnas

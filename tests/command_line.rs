@@ -181,6 +181,11 @@ fn a_missing_library_is_one_message_that_says_what_to_run() {
         .clone();
     let message = String::from_utf8(output.stderr).unwrap();
     assert!(message.contains("/nowhere/libLiteRt.so") && message.contains("make setup"), "{message}");
+    let fallback = ["bench", "mobilenet-v2@0.35/32", "--rounds", "1", "--fallback", "--json"];
+    let output = mnas(&fallback).env("LITERT_LIBRARY", "/nowhere/libLiteRt.so").assert().success().get_output().clone();
+    assert!(String::from_utf8(output.stderr).unwrap().contains("FALLING BACK TO TRACT"));
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(answer["environment"]["device"]["kind"].as_str().unwrap().contains("tract"), "{}", answer["environment"]);
     let devices = mnas(&["devices", "--json"]).env("LITERT_LIBRARY", "/nowhere/libLiteRt.so").assert().success();
     let devices: Value = serde_json::from_slice(&devices.get_output().stdout).unwrap();
     assert_ne!(devices["devices"][0]["state"], "ready");

@@ -326,3 +326,69 @@ fn a_full_disk_is_one_clear_error_and_the_run_goes_on_once_there_is_room() {
     let after = mnas::store::Ledger::read(&saved).unwrap().evaluations().unwrap();
     assert_eq!(after[..before.len()], before[..]);
 }
+
+#[test]
+fn a_larger_budget_after_a_kill_within_the_last_step_is_no_obstacle() {
+    let bench = Bench::new(&search_file("random", 10, 60));
+    let mut process = bench.start("run");
+    let evaluated = || mnas::store::Ledger::read(&bench.path("run")).map_or(0, |l| l.evaluations().unwrap().len());
+    while evaluated() < 8 {
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    process.kill().unwrap();
+    process.wait().unwrap();
+    finish(bench.resume("run", &["--evaluations", "30"]));
+    assert_eq!(bench.report("run")["evaluations"], 30);
+    assert!(failure(bench.resume("run", &["--evaluations", "0"]), 1).contains("budget.evaluations"));
+}
+
+#[test]
+fn a_run_keeps_its_own_space() {
+    let bench = Bench::new(&search_file("evolution", 12, 0));
+    finish(bench.start("run"));
+    fs_err::remove_file(bench.path("space.toml")).unwrap();
+    finish(bench.resume("run", &["--evaluations", "18"]));
+    assert_eq!(bench.report("run")["evaluations"], 18);
+}
+
+#[test]
+fn another_device_than_the_calibrated_one_is_noticed() {
+    let bench = Bench::new(&search_file("evolution", 12, 0));
+    finish(bench.start("run"));
+    let ledger = mnas::store::Ledger::read(&bench.path("run")).unwrap();
+    let rows = ledger.measurements().unwrap().into_iter().take(20);
+    let csv: String = rows.map(|m| format!("{},{}\n", m.architecture, m.latency_ms / 5.0)).collect();
+    fs_err::create_dir(bench.path("foreign")).unwrap();
+    fs_err::write(bench.path("foreign/measurements.csv"), format!("architecture,latency_ms\n{csv}")).unwrap();
+    let search =
+        search_file("evolution", 12, 0).replace("id = \"simulated\"", "id = \"simulated\"\npredictor = \"foreign\"");
+    fs_err::write(bench.path("search.toml"), search.replace("latency_ms = 1.0", "latency_ms = 0.2")).unwrap();
+    let message = failure(bench.start("other"), 1);
+    assert!(message.contains("another device"), "{message}");
+}
+
+#[test]
+fn a_device_that_cannot_run_one_network_costs_that_network_alone() {
+    let device = r#"
+import json, sys
+for line in sys.stdin:
+    request = json.loads(line)
+    size = len(request["architecture"])
+    if "_k5_s22_e6" in request["architecture"]:
+        print(json.dumps({"id": request["id"], "error": "no such kernel"}), flush=True)
+    else:
+        print(json.dumps({"id": request["id"], "latency_ms": [size / 100, size / 99]}), flush=True)
+"#;
+    let bench = Bench::new(
+        &search_file("evolution", 18, 0).replace("id = \"simulated\"", "command = [\"python3\", \"device.py\"]"),
+    );
+    fs_err::write(bench.path("device.py"), device).unwrap();
+    let (file, run) = (bench.path("search.toml"), bench.path("run"));
+    let mut command = mnas();
+    command.current_dir(bench.path("")).arg("search").arg(file).arg("--run").arg(run);
+    let output = command.output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{message}");
+    assert!(message.contains("no such kernel"), "{message}");
+    assert_eq!(bench.report("run")["evaluations"], 18);
+}

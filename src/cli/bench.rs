@@ -37,6 +37,9 @@ pub struct Arguments {
     /// Cores a network may use, as in 0,1; all unless given.
     #[arg(long, value_delimiter = ',', value_name = "CORES")]
     cores: Vec<usize>,
+    /// Run models in tract, about three times slower and no phone's runtime, where LiteRT cannot be loaded.
+    #[arg(long)]
+    fallback: bool,
     /// Seed of the rounds' orders and of random weights.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -51,6 +54,7 @@ pub fn run(arguments: &Arguments, out: Output) -> Result<Ending, Error> {
     let choice = Choice {
         threads: arguments.threads,
         cores: arguments.cores.clone(),
+        fallback: arguments.fallback,
         runs: arguments.runs as usize,
         seed: arguments.seed,
         ..Choice::of(&arguments.device)

@@ -51,6 +51,9 @@ pub struct Arguments {
     /// Cores a network may use, as in 0,1; all unless given.
     #[arg(long, value_delimiter = ',', value_name = "CORES", conflicts_with = "from")]
     cores: Vec<usize>,
+    /// Run models in tract, about three times slower and no phone's runtime, where LiteRT cannot be loaded.
+    #[arg(long, conflicts_with = "from")]
+    fallback: bool,
     /// The CSV's column of latencies.
     #[arg(long, default_value = LATENCY_COLUMN, value_name = "NAME", requires = "from")]
     latency_column: String,
@@ -101,6 +104,7 @@ fn measure(arguments: &Arguments, id: &str) -> Result<Option<Calibration>, Error
     let choice = Choice {
         threads: arguments.threads,
         cores: arguments.cores.clone(),
+        fallback: arguments.fallback,
         runs: arguments.runs,
         seed: arguments.seed,
         ..Choice::of(id)

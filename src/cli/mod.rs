@@ -71,7 +71,7 @@ enum Command {
     Space(space::Arguments),
     /// Write a network as a .tflite file.
     Export(export::Arguments),
-    /// List what can time a network: this host and programs of yours.
+    /// List what can time a network, and the state it is in.
     Devices(devices::Arguments),
     /// Time networks on a device, interleaved and verified.
     Bench(bench::Arguments),

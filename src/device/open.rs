@@ -19,6 +19,8 @@ pub struct Choice {
     pub threads: usize,
     /// Cores a model may use; empty for all.
     pub cores: Vec<usize>,
+    /// Whether the host may fall back to tract where LiteRT cannot be loaded, saying so loudly.
+    pub fallback: bool,
     /// Timed runs per load.
     pub runs: usize,
     /// Seed of a simulated device's noise.
@@ -36,6 +38,7 @@ impl Choice {
             command: Vec::new(),
             threads: defaults.threads,
             cores: Vec::new(),
+            fallback: false,
             runs: defaults.runs,
             seed: 0,
             scratch: std::env::temp_dir(),
@@ -57,7 +60,8 @@ pub fn open(choice: &Choice) -> Result<Box<dyn Device>, DeviceError> {
             let pinning = if choice.cores.is_empty() { Pinning::None } else { Pinning::Cores(choice.cores.clone()) };
             let settings =
                 HostSettings { threads: choice.threads, pinning, runs: choice.runs, ..HostSettings::default() };
-            Ok(Box::new(HostDevice::new(settings)?))
+            let open = if choice.fallback { HostDevice::with_fallback } else { HostDevice::new };
+            Ok(Box::new(open(settings)?))
         }
         simulated::ID => Ok(Box::new(SimulatedDevice::new(choice.seed))),
         other => Err(DeviceError::Settings(format!(

@@ -177,6 +177,12 @@ impl Session {
         self.loads_of(model).flat_map(|load| load.timing.of(self.clock)).copied().collect()
     }
 
+    /// All of a model's loads as one JSON text.
+    pub fn samples_json(&self, model: usize) -> String {
+        let loads: Vec<&Load> = self.loads_of(model).collect();
+        serde_json::to_string(&loads).expect("loads are plain numbers")
+    }
+
     /// One number for each of a model's loads, with its round.
     pub fn loads_ms(&self, model: usize, statistic: Statistic) -> Vec<(usize, f64)> {
         let of = |load: &Load| Some((load.turn.round, load.timing.statistic_ms(self.clock, statistic)?));

@@ -133,6 +133,10 @@ impl CsvSettings {
 /// [`CalibrationError`], with line and column for what is wrong in the file.
 pub fn calibrate_from_csv(settings: &CsvSettings, out: &Path) -> Result<Calibration, CalibrationError> {
     let start = Instant::now();
+    if out.join(PLAN).exists() {
+        let field = "being measured on a device, not read from a file".to_owned();
+        return Err(CalibrationError::OtherPlan { path: out.display().to_string(), field });
+    }
     let all = DataSet::read(&settings.csv, &settings.latency_column)?;
     let count = settings.networks.unwrap_or(all.len() * 4 / 5);
     if count < LEAST_NETWORKS || count >= all.len() {

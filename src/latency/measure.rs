@@ -145,6 +145,7 @@ pub fn measure(
         let expected = &planned[turn.model];
         if row.architecture != expected.architecture.to_string()
             || (row.part, row.round) != (expected.part, turn.round + 1)
+            || !(row.latency_ms > 0.0 && row.latency_ms.is_finite())
         {
             return Err(CalibrationError::OtherRows { path: path.display().to_string(), line: index + 2 });
         }

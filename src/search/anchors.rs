@@ -15,6 +15,8 @@ use crate::latency::measure::timing_model;
 
 /// Where in the sorted latencies of the calibration the anchors stand.
 const QUANTILES: [f64; 3] = [0.25, 0.5, 0.75];
+/// No one device drifts further than this.
+pub const MOST_DRIFT: f64 = 2.0;
 
 /// A few networks of known latency; see the module's text.
 pub struct Anchors {
@@ -50,10 +52,17 @@ impl Anchors {
     }
 
     /// The drift of a session whose models from index `first` on are the anchors; 1 if none was timed.
-    pub fn drift(&self, session: &Session, first: usize) -> f64 {
+    ///
+    /// # Errors
+    /// A drift beyond [`MOST_DRIFT`] either way: this is not the device, or not the setting, that was calibrated.
+    pub fn drift(&self, session: &Session, first: usize) -> Result<f64, SearchError> {
         let now = (first..).map_while(|index| session.typical(index, Statistic::Fastest));
         let ratios: Vec<f64> = now.zip(&self.known_ms).map(|(now, known_ms)| now.value / known_ms).collect();
-        if ratios.is_empty() { 1.0 } else { median(&ratios) }
+        let drift = if ratios.is_empty() { 1.0 } else { median(&ratios) };
+        if !(1.0 / MOST_DRIFT..=MOST_DRIFT).contains(&drift) {
+            return Err(SearchError::OtherDevice { drift });
+        }
+        Ok(drift)
     }
 }
 
@@ -98,8 +107,11 @@ mod tests {
             data.push(&architecture, session.typical(0, Statistic::Fastest).unwrap().value, "").unwrap();
         }
         let anchors = Anchors::of(&data).unwrap();
-        let drift = |factor| anchors.drift(&time(&mut Slower(SimulatedDevice::new(1), factor), anchors.models()), 0);
+        let drift = |factor| {
+            anchors.drift(&time(&mut Slower(SimulatedDevice::new(1), factor), anchors.models()), 0).unwrap_or(f64::NAN)
+        };
         assert!((drift(1.0) - 1.0).abs() < 1e-9, "{}", drift(1.0));
         assert!((drift(1.2) - 1.2).abs() < 1e-9, "{}", drift(1.2));
+        assert!(drift(3.0).is_nan(), "three times as slow is another device");
     }
 }

@@ -20,7 +20,7 @@ pub struct Task<'a> {
     pub seed: u64,
 }
 
-/// Evaluates all tasks that the ledger does not hold yet.
+/// Evaluates all tasks; the ledger holds none of their networks yet.
 ///
 /// # Errors
 /// The first fatal error or a stop request; whatever finished is stored.
@@ -31,17 +31,11 @@ pub fn evaluate(
     ledger: &mut Ledger,
     control: &Control,
 ) -> Result<(), SearchError> {
-    let mut open = Vec::new();
-    for task in tasks {
-        if ledger.evaluation(&task.candidate.digest)?.is_none() {
-            open.push(task);
-        }
-    }
     let shared = Shared { next: AtomicUsize::new(0), ledger: Mutex::new(ledger), failure: Mutex::new(None) };
-    let workers = accuracy.workers().clamp(1, open.len().max(1));
+    let workers = accuracy.workers().clamp(1, tasks.len().max(1));
     std::thread::scope(|scope| {
         for _ in 0..workers {
-            scope.spawn(|| shared.work(&open, step, accuracy, control));
+            scope.spawn(|| shared.work(tasks, step, accuracy, control));
         }
     });
     match lock(&shared.failure).take() {
@@ -57,15 +51,15 @@ struct Shared<'a> {
 }
 
 impl Shared<'_> {
-    fn work(&self, open: &[&Task<'_>], step: u64, accuracy: &dyn Accuracy, control: &Control) {
-        while let Some(task) = open.get(self.next.fetch_add(1, Ordering::Relaxed)) {
+    fn work(&self, tasks: &[Task<'_>], step: u64, accuracy: &dyn Accuracy, control: &Control) {
+        while let Some(task) = tasks.get(self.next.fetch_add(1, Ordering::Relaxed)) {
             let done = control.check().and_then(|()| self.one(task, step, accuracy));
             match done {
                 Ok(()) => control.progress.evaluated(),
                 Err(error) => {
                     lock(&self.failure).get_or_insert(error);
                     // The others stop after what they are at.
-                    self.next.store(open.len(), Ordering::Relaxed);
+                    self.next.store(tasks.len(), Ordering::Relaxed);
                 }
             }
         }

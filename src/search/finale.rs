@@ -5,12 +5,14 @@
 //! of one session, in which finalists and references alternate, so that a drift of the machine hits all alike; what is
 //! left of it against the calibration is taken out by anchors (see [`super::anchors`]).
 
+use std::collections::HashSet;
 use std::time::Instant;
 
 use super::control::Control;
 use super::latencies::Latencies;
 use super::progress::Progress;
 use super::{Search, SearchError, generator, training_seed};
+use crate::device::DeviceError;
 use crate::device::session::{self, Load, Plan, Statistic};
 use crate::latency::measure::timing_model;
 use crate::network::Network;
@@ -25,6 +27,9 @@ const AFTER_STEPS: &str = "finals_after_steps";
 
 /// Name, among the run's settings, of the wall time of the last final session.
 pub(super) const SECONDS: &str = "finale_seconds";
+
+/// The same for training the winner once more.
+pub(super) const TRAINING_SECONDS: &str = "finale_training_seconds";
 
 /// One network of the final session.
 struct Contender {
@@ -42,16 +47,44 @@ impl Search<'_> {
         if self.ledger.setting(AFTER_STEPS)?.as_ref() == Some(&steps) {
             return Ok(());
         }
-        control.check()?;
-        let finalists = self.finalists(latencies)?;
+        let mut unusable = HashSet::new();
+        loop {
+            control.check()?;
+            match self.final_session(latencies, &unusable, control) {
+                // A network the device cannot run makes room for the next best.
+                Err(SearchError::Device(DeviceError::Model { model, problem, .. }))
+                    if unusable.insert(model.clone()) =>
+                {
+                    tracing::warn!("the device cannot time this network, which is left out: {problem}: {model}");
+                }
+                result => result?,
+            }
+            if self.ledger.setting(AFTER_STEPS)?.as_ref() == Some(&steps) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn final_session(
+        &mut self,
+        latencies: &Latencies,
+        unusable: &HashSet<String>,
+        control: &Control,
+    ) -> Result<(), SearchError> {
+        let steps = self.ledger.steps()?.len().to_string();
+        let finalists = self.finalists(latencies, unusable)?;
         if finalists.is_empty() {
+            if self.ledger.evaluations()?.is_empty() {
+                return Err(SearchError::NothingDone);
+            }
             let failed: Vec<_> = self.ledger.evaluations()?.into_iter().filter_map(|e| e.outcome.err()).collect();
             return Err(SearchError::NothingWorked {
                 failed: failed.len(),
                 last: failed.last().cloned().unwrap_or_default(),
             });
         }
-        let contenders = self.contenders(&finalists)?;
+        let mut contenders = self.contenders(&finalists)?;
+        contenders.retain(|contender| !unusable.contains(&contender.architecture.to_string()));
         control.progress.line(&format!(
             "re-timing the best {} beside {} in {} interleaved rounds",
             finalists.len(),
@@ -61,14 +94,16 @@ impl Search<'_> {
         let start = Instant::now();
         let rows = self.final_rows(&contenders, latencies, control)?;
         self.ledger.set(SECONDS, &start.elapsed().as_secs_f64().to_string())?;
+        let start = Instant::now();
         self.write_winner(&contenders, &rows)?;
+        self.ledger.set(TRAINING_SECONDS, &start.elapsed().as_secs_f64().to_string())?;
         self.ledger.set_finals(&rows)?;
         self.ledger.set(AFTER_STEPS, &steps)?;
         Ok(())
     }
 
     /// The best networks of the run by what is known at its end: measured latency where there is one, else predicted.
-    fn finalists(&self, latencies: &Latencies) -> Result<Vec<Experience>, SearchError> {
+    fn finalists(&self, latencies: &Latencies, unusable: &HashSet<String>) -> Result<Vec<Experience>, SearchError> {
         let mut best: Vec<Experience> = Vec::new();
         for mut experience in self.ledger.experiences()?.into_iter().rev() {
             if best.iter().any(|other| other.digest == experience.digest) {
@@ -83,9 +118,14 @@ impl Search<'_> {
                 }
             };
             experience.measured = measured.is_some();
+            // The line that was evaluated, where several lines mean this network.
+            if let Some(evaluation) = self.ledger.evaluation(&experience.digest)? {
+                experience.architecture = evaluation.architecture;
+            }
             experience.reward = self.settings.target.reward(experience.accuracy, experience.latency_ms).value;
             best.push(experience);
         }
+        best.retain(|experience| !unusable.contains(&experience.architecture));
         best.sort_by(|a, b| b.reward.total_cmp(&a.reward).then_with(|| a.digest.cmp(&b.digest)));
         best.truncate(self.settings.search.finalists);
         Ok(best)
@@ -130,16 +170,19 @@ impl Search<'_> {
         let session = session::measure(self.device, &models, &plan, Vec::new(), observe)?;
         progress.finish();
         control.check()?;
-        let drift = latencies.anchors().drift(&session, contenders.len());
-        let baseline = contenders.iter().position(|contender| contender.name == REFERENCES[0]).unwrap_or(0);
+        let drift = latencies.anchors().drift(&session, contenders.len())?;
+        let baseline = contenders.iter().position(|contender| contender.name == REFERENCES[0]);
         let mut rows = Vec::new();
         for (index, contender) in contenders.iter().enumerate() {
             let no_times = || SearchError::NoTimes(contender.name.clone());
             let latency = session.typical(index, Statistic::Fastest).ok_or_else(no_times)?;
-            let ratio = session.ratio(index, baseline, Statistic::Fastest);
+            let ratio = baseline.and_then(|baseline| session.ratio(index, baseline, Statistic::Fastest));
             rows.push(FinalRow {
                 name: contender.name.clone(),
+                digest: contender.network.digest(),
                 architecture: contender.architecture.to_string(),
+                drift,
+                samples: session.samples_json(index),
                 latency_ms: latency.value / drift,
                 low_ms: latency.low / drift,
                 high_ms: latency.high / drift,

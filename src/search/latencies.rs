@@ -12,7 +12,7 @@ use super::control::Control;
 use super::options::Settings;
 use super::{Search, SearchError, training_seed};
 use crate::device::session::{self, Plan, Statistic};
-use crate::device::{Device, Timing};
+use crate::device::{Device, DeviceError};
 use crate::latency::calibrate::MEASUREMENTS;
 use crate::latency::data::LATENCY_COLUMN;
 use crate::latency::measure::timing_model;
@@ -24,7 +24,7 @@ use crate::space::Architecture;
 use crate::store::{Ledger, Measurement, Purpose};
 
 /// Name of the copy of the calibration's measurements among the run's settings: its artefact's hash.
-const CALIBRATION: &str = "calibration";
+pub(super) const CALIBRATION: &str = "calibration";
 
 /// See the module's text.
 pub struct Latencies {
@@ -34,6 +34,8 @@ pub struct Latencies {
     /// Digests measured in the open step, not in `data` yet.
     open: Vec<String>,
     anchors: Anchors,
+    /// The source that the calibration's measurements carry: the loop's are of the same device.
+    source: String,
     seed: u64,
 }
 
@@ -50,20 +52,21 @@ impl Latencies {
         let closed = search.ledger.steps()?.len() as u64;
         let (first, later): (Vec<_>, Vec<_>) =
             search.ledger.measurements()?.into_iter().partition(|m| m.purpose == Purpose::WarmUp);
+        let source = main_source(&data);
         for measurement in &first {
-            learn(&mut data, measurement)?;
+            learn(&mut data, measurement, &source)?;
         }
         let anchors = Anchors::of(&data)?;
         let mut measured = HashMap::new();
         for measurement in later {
             if measurement.step <= closed {
-                learn(&mut data, &measurement)?;
+                learn(&mut data, &measurement, &source)?;
             }
             measured.insert(measurement.digest.clone(), measurement);
         }
         let seed = search.settings.seed;
         let predictor = fit(&data, seed)?;
-        Ok(Self { data, predictor, measured, open: Vec::new(), anchors, seed })
+        Ok(Self { data, predictor, measured, open: Vec::new(), anchors, source, seed })
     }
 
     /// What the predictor says.
@@ -100,7 +103,9 @@ impl Latencies {
             return Ok(());
         }
         for digest in self.open.drain(..) {
-            learn(&mut self.data, &self.measured[&digest])?;
+            if let Some(measurement) = self.measured.get(&digest) {
+                learn(&mut self.data, measurement, &self.source)?;
+            }
         }
         self.predictor = fit(&self.data, self.seed)?;
         Ok(())
@@ -111,11 +116,16 @@ fn fit(data: &DataSet, seed: u64) -> Result<Predictor, SearchError> {
     Ok(Predictor::fit(data, FitSettings { seed, ..FitSettings::default() })?)
 }
 
+/// The source of most measurements; a predictor gives each source a scale of its own.
+fn main_source(data: &DataSet) -> String {
+    data.sources().into_iter().max_by_key(|source| source.networks).map(|source| source.source).unwrap_or_default()
+}
+
 /// Adds a stored measurement to the data that is fitted.
-fn learn(data: &mut DataSet, measurement: &Measurement) -> Result<(), SearchError> {
+fn learn(data: &mut DataSet, measurement: &Measurement, source: &str) -> Result<(), SearchError> {
     let line = &measurement.architecture;
     let architecture = crate::space::parse(line).map_err(|error| SearchError::Ledger(error.to_string()))?;
-    Ok(data.push(&architecture, measurement.latency_ms, "")?)
+    Ok(data.push(&architecture, measurement.latency_ms, source)?)
 }
 
 /// The file of measurements of the calibration that the search file names, checked; `None` if it names none.
@@ -125,17 +135,9 @@ fn learn(data: &mut DataSet, measurement: &Measurement) -> Result<(), SearchErro
 pub fn read_calibration(settings: &Settings) -> Result<Option<Vec<u8>>, SearchError> {
     let Some(folder) = &settings.device.predictor else { return Ok(None) };
     let path = folder.join(MEASUREMENTS);
-    DataSet::read(&path, LATENCY_COLUMN)?;
+    let data = DataSet::read(&path, LATENCY_COLUMN)?;
+    fit(&data, settings.seed)?;
     Ok(Some(fs_err::read(&path)?))
-}
-
-/// Gives the run its own copy of that file, so that it can be resumed whatever becomes of the calibration.
-///
-/// # Errors
-/// A run directory that cannot be written.
-pub fn keep_calibration(ledger: &Ledger, measurements: &[u8]) -> Result<(), SearchError> {
-    let hash = ledger.keep(measurements)?;
-    Ok(ledger.set(CALIBRATION, &hash)?)
 }
 
 /// The run's copy of its calibration's measurements; empty if it has none.
@@ -221,10 +223,18 @@ pub(super) struct Timed {
 }
 
 /// A network whose timing is wanted.
+#[derive(Clone, Copy)]
 pub(super) struct Asked<'a> {
     pub architecture: &'a Architecture,
     pub digest: &'a str,
     pub predicted: Option<Prediction>,
+}
+
+impl Asked<'_> {
+    /// Whether a model of this name is this network's.
+    fn is(&self, model: &str) -> bool {
+        self.architecture.to_string() == model
+    }
 }
 
 /// Times networks: before the first step as they are, within the loop beside the anchors and freed of the drift.
@@ -246,16 +256,22 @@ fn measure(
     }
     models.extend(anchors.iter().flat_map(|anchors| anchors.models().iter().cloned()));
     let plan = Plan { rounds: settings.device.loads, seed: training_seed(settings.seed, asked[0].digest) };
-    let session = session::measure(device, &models, &plan, Vec::new(), &mut |_| control.flow())?;
+    let session = match session::measure(device, &models, &plan, Vec::new(), &mut |_| control.flow()) {
+        // A network the device cannot run costs itself alone; whoever asked for it goes on with a prediction.
+        Err(DeviceError::Model { model, problem, .. }) if asked.iter().any(|one| one.is(&model)) => {
+            tracing::warn!("the device cannot time this network, which is left out: {problem}: {model}");
+            let rest: Vec<Asked<'_>> = asked.iter().filter(|one| !one.is(&model)).copied().collect();
+            return measure(settings, device, &rest, anchors, step, control);
+        }
+        session => session?,
+    };
     // A session cut short by a stop request has networks with fewer loads than asked for: none of it counts.
     control.check()?;
     let seconds = start.elapsed().as_secs_f64() / asked.len() as f64;
-    let drift = anchors.map(|anchors| anchors.drift(&session, asked.len()));
+    let drift = anchors.map(|anchors| anchors.drift(&session, asked.len())).transpose()?;
     let purpose = if anchors.is_some() { Purpose::Search } else { Purpose::WarmUp };
     let mut measurements = Vec::new();
     for (index, one) in asked.iter().enumerate() {
-        let timings: Vec<Timing> =
-            session.loads.iter().filter(|load| load.turn.model == index).map(|load| load.timing.clone()).collect();
         let latency = session.typical(index, Statistic::Fastest);
         let latency = latency.ok_or_else(|| SearchError::NoTimes(one.architecture.to_string()))?;
         measurements.push(Measurement {
@@ -266,7 +282,7 @@ fn measure(
             latency_ms: latency.value / drift.unwrap_or(1.0),
             drift,
             predicted_ms: one.predicted.map(|p| [p.latency_ms, p.low_ms, p.high_ms]),
-            timings,
+            timings: session.samples_json(index),
             seconds,
         });
     }

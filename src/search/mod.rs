@@ -35,7 +35,7 @@ pub use pareto::{Front, Point};
 pub use reward::{Reward, RewardKind, Target, TargetError, TargetOptions};
 
 use crate::device::Device;
-use crate::store::{Ledger, Step};
+use crate::store::{Ledger, Purpose, Step};
 use crate::train::Accuracy;
 use latencies::Latencies;
 use proposer::Proposer;
@@ -82,9 +82,21 @@ pub enum SearchError {
     /// The ledger holds what this program did not write.
     #[error("the run's ledger is damaged: {0}")]
     Ledger(String),
+    /// The device is not the calibrated one.
+    #[error(
+        "networks of the calibration take {drift:.2} times what they took then: this is another device or setting than \
+         the calibrated one; calibrate it, or leave [device] predictor out"
+    )]
+    OtherDevice {
+        /// Now over then.
+        drift: f64,
+    },
     /// A device that answers without times.
     #[error("the device gave no times for '{0}'")]
     NoTimes(String),
+    /// The budget was spent before the first evaluation.
+    #[error("the time budget was spent before one network was evaluated; give it more [budget] hours")]
+    NothingDone,
     /// Nothing could be evaluated.
     #[error("no candidate could be evaluated: all {failed} failed; the last said: {last}")]
     NothingWorked {
@@ -161,9 +173,11 @@ impl Search<'_> {
         unreachable!("steps are numbered without end")
     }
 
-    /// Time that earlier processes of this run have spent in closed steps.
+    /// Time that earlier processes of this run have spent on first measurements and closed steps.
     pub fn spent(ledger: &Ledger) -> Result<Duration, SearchError> {
-        Ok(Duration::from_secs_f64(ledger.steps()?.iter().map(|step| step.seconds.total).sum()))
+        let steps: f64 = ledger.steps()?.iter().map(|step| step.seconds.total).sum();
+        let before = ledger.measurements()?.into_iter().filter(|m| m.purpose == Purpose::WarmUp);
+        Ok(Duration::from_secs_f64(steps + before.map(|m| m.seconds).sum::<f64>()))
     }
 }
 

@@ -106,7 +106,8 @@ pub struct SpaceOptions {
 /// | `predictor` | none | calibration folder to start from; without it networks are measured first | |
 /// | `threads` | 1 | threads a model runs with | 1 to 64 |
 /// | `cores` | all | cores a model may use, as in `[1]` | existing cores |
-/// | `loads` | 5 | fresh loads behind one measured latency, which is the median of their medians | 1 to 100 |
+/// | `fallback` | false | run models in tract, about three times slower, where LiteRT is missing | |
+/// | `loads` | 5 | fresh loads behind one measured latency ([`crate::device::session::Statistic::Fastest`]) | 1 to 100 |
 /// | `runs` | 8 | timed runs per load | 1 to 10000 |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -121,6 +122,8 @@ pub struct DeviceOptions {
     pub threads: usize,
     /// Cores a model may use; empty for all.
     pub cores: Vec<usize>,
+    /// Whether the host may fall back to tract where LiteRT cannot be loaded.
+    pub fallback: bool,
     /// Fresh loads per measured latency.
     pub loads: usize,
     /// Timed runs per load.
@@ -135,6 +138,7 @@ impl Default for DeviceOptions {
             predictor: None,
             threads: 1,
             cores: Vec::new(),
+            fallback: false,
             loads: 5,
             runs: 8,
         }
@@ -149,6 +153,7 @@ impl DeviceOptions {
             command: self.command.clone(),
             threads: self.threads,
             cores: self.cores.clone(),
+            fallback: self.fallback,
             runs: self.runs,
             seed,
             scratch,
@@ -417,6 +422,7 @@ impl SearchFile {
         })?;
         let mut device = self.device;
         device.predictor = device.predictor.map(|path| folder.join(path));
+        resolve_program(&mut device.command, folder);
         Ok(Settings {
             seed: self.seed,
             space,
@@ -449,7 +455,11 @@ impl SpaceOptions {
 }
 
 impl BudgetOptions {
-    fn check(&self) -> Result<(), OptionError> {
+    /// Checks the ranges.
+    ///
+    /// # Errors
+    /// Says which number is wrong.
+    pub fn check(&self) -> Result<(), OptionError> {
         if self.evaluations == 0 {
             return Err(OptionError::new("budget.evaluations", "must be at least 1, found 0"));
         }
@@ -462,6 +472,13 @@ impl BudgetOptions {
     }
 }
 
+/// A program named by a path is taken from `folder`; one named by a bare word is searched in PATH.
+fn resolve_program(command: &mut [String], folder: &Path) {
+    if let Some(program) = command.first_mut().filter(|program| program.contains('/')) {
+        *program = folder.join(&*program).display().to_string();
+    }
+}
+
 impl AccuracyOptions {
     fn resolved(self, folder: &Path) -> Self {
         match self {
@@ -469,6 +486,10 @@ impl AccuracyOptions {
             Self::Proxy(mut options) => {
                 options.data = folder.join(options.data);
                 Self::Proxy(options)
+            }
+            Self::Command(mut options) => {
+                resolve_program(&mut options.command, folder);
+                Self::Command(options)
             }
             Self::Table(TableOptions { file }) => Self::Table(TableOptions { file: folder.join(file) }),
             other => other,

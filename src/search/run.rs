@@ -6,13 +6,13 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use super::control::Control;
-use super::latencies::{keep_calibration, read_calibration};
-use super::options::{AccuracyOptions, SearchFile, SearchFileError, Settings};
+use super::latencies::{CALIBRATION, read_calibration};
+use super::options::{AccuracyOptions, BudgetOptions, SearchFile, SearchFileError, Settings};
 use super::progress::Progress;
 use super::summary::summarise;
 use super::{Ended, Search, SearchError};
 use crate::report::DeviceSummary;
-use crate::store::{Ledger, StoreError};
+use crate::store::{Beginning, Ledger, StoreError};
 use crate::train::command::CommandAccuracy;
 use crate::train::table::{StandIn, Table};
 use crate::train::{Accuracy, AccuracyError};
@@ -51,6 +51,11 @@ pub enum RunError {
     Device(#[from] crate::device::DeviceError),
 }
 
+/// The run's own copy of the search file.
+const SEARCH_FILE: &str = "search.toml";
+/// The run's own copy of the space file, if the search file names one.
+const SPACE_FILE: &str = "space.toml";
+
 /// From outside: who may interrupt, and whether bars are shown.
 #[derive(Debug, Clone)]
 pub struct Surroundings {
@@ -78,16 +83,21 @@ pub enum Outcome {
 pub fn start(file: &Path, folder: &Path, surroundings: &Surroundings) -> Result<Outcome, RunError> {
     let text = fs_err::read_to_string(file)?;
     let base = fs_err::canonicalize(file)?.parent().map(Path::to_owned).unwrap_or_default();
-    let settings = SearchFile::parse(&text, &file.display().to_string())?.check(&base, &file.display().to_string())?;
+    let name = file.display().to_string();
+    let search = SearchFile::parse(&text, &name)?;
+    let space_file = search.space.file.clone();
+    let settings = search.check(&base, &name)?;
     let parts = Parts::open(&settings, folder)?;
     let calibration = read_calibration(&settings).map_err(|error| RunError::Calibration(error.into()))?;
-    let ledger = Ledger::create(folder)?;
-    if let Some(measurements) = calibration {
-        keep_calibration(&ledger, &measurements).map_err(|error| RunError::Calibration(error.into()))?;
+    let mut beginning = Beginning {
+        files: vec![(SEARCH_FILE, text.into_bytes())],
+        artefacts: calibration.into_iter().map(|measurements| (CALIBRATION, measurements)).collect(),
+        settings: vec![("folder", base.display().to_string()), ("version", env!("CARGO_PKG_VERSION").to_owned())],
+    };
+    if let Some(space) = space_file {
+        beginning.files.push((SPACE_FILE, fs_err::read(base.join(space))?));
     }
-    ledger.set("folder", &base.display().to_string())?;
-    ledger.set("version", env!("CARGO_PKG_VERSION"))?;
-    crate::files::write_atomically(&search_file(folder), text.as_bytes())?;
+    let ledger = Ledger::create(folder, beginning)?;
     go(settings, ledger, parts, surroundings)
 }
 
@@ -97,12 +107,17 @@ pub fn start(file: &Path, folder: &Path, surroundings: &Surroundings) -> Result<
 /// [`RunError`]; the run stays as it was.
 pub fn resume(folder: &Path, evaluations: Option<u64>, surroundings: &Surroundings) -> Result<Outcome, RunError> {
     let ledger = Ledger::resume(folder)?;
+    let mut settings = settings(&ledger)?;
     if let Some(evaluations) = evaluations {
-        ledger.set("evaluations", &evaluations.to_string())?;
+        let budget = BudgetOptions { evaluations, measurements: None, hours: None };
+        budget.check().map_err(|error| SearchFileError::Option { file: "--evaluations".to_owned(), error })?;
+        settings.evaluations = evaluations;
+    }
+    let parts = Parts::open(&settings, folder)?;
+    if evaluations.is_some() {
+        ledger.set("evaluations", &settings.evaluations.to_string())?;
     }
     ledger.clear_stop()?;
-    let settings = settings(&ledger)?;
-    let parts = Parts::open(&settings, folder)?;
     go(settings, ledger, parts, surroundings)
 }
 
@@ -111,18 +126,19 @@ pub fn resume(folder: &Path, evaluations: Option<u64>, surroundings: &Surroundin
 /// # Errors
 /// [`RunError::File`] if that copy was edited into something unusable.
 pub fn settings(ledger: &Ledger) -> Result<Settings, RunError> {
-    let path = search_file(ledger.folder());
+    let path = ledger.folder().join(SEARCH_FILE);
     let name = path.display().to_string();
     let base = PathBuf::from(ledger.setting("folder")?.unwrap_or_default());
-    let mut settings = SearchFile::parse(&fs_err::read_to_string(&path)?, &name)?.check(&base, &name)?;
+    let mut search = SearchFile::parse(&fs_err::read_to_string(&path)?, &name)?;
+    if search.space.file.is_some() {
+        // The run's own copy: the other may have changed since.
+        search.space.file = Some(fs_err::canonicalize(ledger.folder().join(SPACE_FILE))?);
+    }
+    let mut settings = search.check(&base, &name)?;
     if let Some(evaluations) = ledger.setting("evaluations")?.and_then(|text| text.parse().ok()) {
         settings.evaluations = evaluations;
     }
     Ok(settings)
-}
-
-fn search_file(folder: &Path) -> PathBuf {
-    folder.join("search.toml")
 }
 
 /// The trainer and the device of a run.

@@ -63,17 +63,19 @@ impl Search<'_> {
         }
         step.best_reward = self.best_reward(&experiences)?;
         let state = proposer.save()?;
+        latencies.close_step()?;
         seconds.total = start.elapsed().as_secs_f64();
         step.seconds = seconds;
         self.ledger.add_step(&step, &experiences, &state)?;
-        latencies.close_step()?;
         Ok(step)
     }
 
     fn sample(&self, number: u64, proposer: &mut dyn Proposer) -> Result<Vec<Candidate>, SearchError> {
         let random = &mut generator(self.settings.seed, number, "propose");
         let proposals = proposer.propose(self.settings.search.sampled_per_step, random)?;
-        proposals.into_iter().map(|proposal| Candidate::new(proposal, &self.settings.space)).collect()
+        let candidates = proposals.into_iter().map(|proposal| Candidate::new(proposal, &self.settings.space));
+        // A network too large for any file is no candidate.
+        candidates.filter(|candidate| !matches!(candidate, Err(SearchError::Expand(_)))).collect()
     }
 
     /// The candidates whose network no earlier step evaluated. (One that this step evaluated before it was
@@ -103,10 +105,19 @@ impl Search<'_> {
     }
 
     fn train(&mut self, chosen: &[&Candidate], number: u64, control: &Control) -> Result<(), SearchError> {
+        // Those an interrupted attempt at this step evaluated keep their numbers, also if the budget, and with it the
+        // choice, has changed since; the others take the free ones in order.
+        let used: HashSet<u64> =
+            self.ledger.evaluations()?.into_iter().filter(|e| e.step == number).map(|e| e.id).collect();
         let first = self.ledger.evaluations_before(number)? + 1;
-        let seed = |candidate: &Candidate| training_seed(self.settings.seed, &candidate.digest);
-        let tasks: Vec<Task<'_>> =
-            (first..).zip(chosen).map(|(id, candidate)| Task { candidate, id, seed: seed(candidate) }).collect();
+        let mut free = (first..).filter(|id| !used.contains(id));
+        let mut tasks = Vec::new();
+        for candidate in chosen {
+            if self.ledger.evaluation(&candidate.digest)?.is_none() {
+                let id = free.next().unwrap_or(first);
+                tasks.push(Task { candidate, id, seed: training_seed(self.settings.seed, &candidate.digest) });
+            }
+        }
         evaluate(&tasks, number, self.accuracy, self.ledger, control)
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::finale::{SECONDS, TRAINING_SECONDS};
 use super::options::Settings;
 use super::pareto::{Front, Point};
 use super::run::{RunError, settings};
@@ -25,7 +26,7 @@ pub fn summarise(ledger: &Ledger) -> Result<ReportData, RunError> {
         .iter()
         .filter_map(|m| m.predicted_ms.map(|p| PredictedMeasured { predicted_ms: p[0], measured_ms: m.latency_ms }))
         .collect();
-    let seconds = seconds(&steps, &measurements, ledger.setting(super::finale::SECONDS)?);
+    let seconds = seconds(ledger, &steps, &measurements)?;
     Ok(ReportData {
         best: best(&candidates, &finals),
         pareto: pareto(&candidates),
@@ -57,12 +58,12 @@ fn candidates(ledger: &Ledger, settings: &Settings, finals: &[FinalRow]) -> Resu
         .filter(|m| m.purpose == Purpose::Search)
         .map(|m| (m.digest, m.latency_ms))
         .collect();
-    let last: HashMap<&str, f64> = finals.iter().map(|row| (row.architecture.as_str(), row.latency_ms)).collect();
+    let last: HashMap<&str, f64> = finals.iter().map(|row| (row.digest.as_str(), row.latency_ms)).collect();
     let mut candidates = Vec::new();
     for evaluation in ledger.evaluations()? {
         // An evaluation of a step that is still open has no latency yet.
         let (Ok(accuracy), Some(experience)) = (&evaluation.outcome, learnt.get(&evaluation.digest)) else { continue };
-        let known = last.get(evaluation.architecture.as_str()).or_else(|| measured.get(&evaluation.digest)).copied();
+        let known = last.get(evaluation.digest.as_str()).or_else(|| measured.get(&evaluation.digest)).copied();
         let latency_ms = known.unwrap_or(experience.latency_ms);
         candidates.push(Candidate {
             reward: settings.target.reward(*accuracy, latency_ms).value,
@@ -104,16 +105,16 @@ fn best_so_far(candidates: &[Candidate]) -> Vec<f64> {
     candidates.iter().scan(f64::NEG_INFINITY, rise).collect()
 }
 
-/// Wall time of the steps, of the measurements before the first, and of the timing after the last.
-fn seconds(steps: &[Step], measurements: &[Measurement], finale: Option<String>) -> Seconds {
+/// Wall time of the steps, of the measurements before the first, and of what came after the last.
+fn seconds(ledger: &Ledger, steps: &[Step], measurements: &[Measurement]) -> Result<Seconds, StoreError> {
     let warm_up: f64 = measurements.iter().filter(|m| m.purpose == Purpose::WarmUp).map(|m| m.seconds).sum();
-    let finale = finale.and_then(|text| text.parse().ok()).unwrap_or(0.0);
-    let around = warm_up + finale;
-    let mut sum = Seconds { measuring: around, total: around, ..Seconds::default() };
+    let stored = |name| Ok::<f64, StoreError>(ledger.setting(name)?.and_then(|text| text.parse().ok()).unwrap_or(0.0));
+    let (measuring, training) = (warm_up + stored(SECONDS)?, stored(TRAINING_SECONDS)?);
+    let mut sum = Seconds { training, measuring, controller: 0.0, total: training + measuring };
     for step in steps {
         sum += step.seconds;
     }
-    sum
+    Ok(sum)
 }
 
 /// Share of the wall time that was neither training nor timing: sampling, learning, predicting, storing.

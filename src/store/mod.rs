@@ -59,6 +59,17 @@ pub enum StoreError {
     },
 }
 
+/// What a run begins with.
+#[derive(Debug, Clone, Default)]
+pub struct Beginning {
+    /// Files beside the ledger: name and content.
+    pub files: Vec<(&'static str, Vec<u8>)>,
+    /// Artefacts, each with the name of the setting that holds its hash.
+    pub artefacts: Vec<(&'static str, Vec<u8>)>,
+    /// Named texts.
+    pub settings: Vec<(&'static str, String)>,
+}
+
 /// One run's ledger. Only one process writes it at a time (an advisory lock beside it); any number may read.
 #[derive(Debug)]
 pub struct Ledger {
@@ -69,22 +80,31 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// Makes the run directory and an empty ledger in it.
+    /// Makes the run directory: its files, its artefacts, and last the ledger, so that one that exists is whole.
     ///
     /// # Errors
     /// [`StoreError::Exists`] where there is a run already; file and database errors.
-    pub fn create(folder: &Path) -> Result<Self, StoreError> {
+    pub fn create(folder: &Path, beginning: Beginning) -> Result<Self, StoreError> {
         fs_err::create_dir_all(folder)?;
         let lock = lock(folder)?;
         if database(folder).exists() {
             return Err(StoreError::Exists(folder.to_owned()));
+        }
+        for (name, content) in &beginning.files {
+            crate::files::write_atomically(&folder.join(name), content)?;
+        }
+        let mut settings = beginning.settings;
+        for (name, content) in &beginning.artefacts {
+            let hash = blake3::hash(content).to_hex().to_string();
+            crate::files::write_atomically(&artefact(folder, &hash), content)?;
+            settings.push((name, hash));
         }
         // Built under another name: a run.sqlite that exists is always a complete one.
         let unfinished = folder.join("run.sqlite.new");
         for suffix in ["", "-wal", "-shm", "-journal"] {
             let _ = std::fs::remove_file(folder.join(format!("run.sqlite.new{suffix}")));
         }
-        schema::create(&unfinished).map_err(|error| describe(&unfinished, error))?;
+        schema::create(&unfinished, &settings).map_err(|error| describe(&unfinished, error))?;
         fs_err::rename(&unfinished, database(folder))?;
         Self::connect(folder, Some(lock))
     }
@@ -153,22 +173,9 @@ impl Ledger {
         self.check(self.connection.execute(statement, params![name, value])).map(drop)
     }
 
-    /// Stores `bytes` under the hash of their content and returns that hash.
-    ///
-    /// # Errors
-    /// File errors with the path.
-    pub fn keep(&self, bytes: &[u8]) -> Result<String, StoreError> {
-        let hash = blake3::hash(bytes).to_hex().to_string();
-        let path = self.artefact(&hash);
-        if !path.exists() {
-            crate::files::write_atomically(&path, bytes)?;
-        }
-        Ok(hash)
-    }
-
     /// Path of the artefact with this hash.
     pub fn artefact(&self, hash: &str) -> PathBuf {
-        self.folder.join("artefacts").join(hash)
+        artefact(&self.folder, hash)
     }
 
     /// Asks the process that writes this run to finish what it is doing and stop.
@@ -180,11 +187,6 @@ impl Ledger {
             return Err(StoreError::Missing(folder.to_owned()));
         }
         Ok(fs_err::write(stop_file(folder), "")?)
-    }
-
-    /// Whether a stop was asked for and not yet cleared.
-    pub fn stop_requested(&self) -> bool {
-        stop_file(&self.folder).exists()
     }
 
     /// Forgets an earlier stop request.
@@ -201,6 +203,10 @@ impl Ledger {
     fn check<T>(&self, result: rusqlite::Result<T>) -> Result<T, StoreError> {
         result.map_err(|error| describe(&database(&self.folder), error))
     }
+}
+
+fn artefact(folder: &Path, hash: &str) -> PathBuf {
+    folder.join("artefacts").join(hash)
 }
 
 fn database(folder: &Path) -> PathBuf {

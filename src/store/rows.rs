@@ -4,7 +4,6 @@ use rusqlite::{OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use super::{Ledger, StoreError};
-use crate::device::Timing;
 
 /// A finished evaluation of one network.
 #[derive(Debug, Clone, PartialEq)]
@@ -31,8 +30,6 @@ pub enum Purpose {
     WarmUp,
     /// Inside the loop: the reward needs it.
     Search,
-    /// At the end, beside the references.
-    Final,
 }
 
 impl Purpose {
@@ -41,12 +38,11 @@ impl Purpose {
         match self {
             Self::WarmUp => "warm-up",
             Self::Search => "search",
-            Self::Final => "final",
         }
     }
 
     fn named(name: &str) -> Option<Self> {
-        [Self::WarmUp, Self::Search, Self::Final].into_iter().find(|purpose| purpose.name() == name)
+        [Self::WarmUp, Self::Search].into_iter().find(|purpose| purpose.name() == name)
     }
 }
 
@@ -67,8 +63,8 @@ pub struct Measurement {
     pub drift: Option<f64>,
     /// What the predictor said before the timing: latency, low and high end of its interval.
     pub predicted_ms: Option<[f64; 3]>,
-    /// Every load's samples.
-    pub timings: Vec<Timing>,
+    /// Every load's samples, as JSON.
+    pub timings: String,
     /// How long it took.
     pub seconds: f64,
 }
@@ -150,14 +146,20 @@ pub struct Experience {
 pub struct FinalRow {
     /// `candidate 1`, `mobilenet-v2`, …
     pub name: String,
+    /// [`crate::network::Network::digest`].
+    pub digest: String,
     /// Architecture line.
     pub architecture: String,
-    /// Median over the loads of each load's fastest run.
+    /// Latency by the statistic that predictors are fitted to, freed of the drift.
     pub latency_ms: f64,
-    /// Low end of the median's 95 % interval.
+    /// Low end of its 95 % interval.
     pub low_ms: f64,
-    /// High end of the median's 95 % interval.
+    /// High end of its 95 % interval.
     pub high_ms: f64,
+    /// How much slower the device was than when it was calibrated.
+    pub drift: f64,
+    /// Every load's samples, as JSON.
+    pub samples: String,
     /// Latency over MobileNetV2's, from the same rounds; none if that was not timed.
     pub ratio_to_mobilenet_v2: Option<f64>,
     /// The proxy's accuracy; none for references.
@@ -238,7 +240,6 @@ impl Ledger {
             Some(values) => values.map(Some),
             None => [None; 3],
         };
-        let timing = serde_json::to_string(&m.timings).expect("timings are plain numbers");
         let statement =
             "INSERT INTO measurements (digest, architecture, purpose, step, latency_ms, drift, predicted_ms,
                          low_ms, high_ms, timing, seconds, finished)
@@ -253,7 +254,7 @@ impl Ledger {
             predicted,
             low,
             high,
-            timing,
+            m.timings,
             m.seconds,
             now()
         ];
@@ -389,7 +390,7 @@ fn read_measurement(row: &Row<'_>) -> rusqlite::Result<Measurement> {
             [Some(middle), Some(low), Some(high)] => Some([middle, low, high]),
             _ => None,
         },
-        timings: from_json(row, 8)?,
+        timings: row.get(8)?,
         seconds: row.get(9)?,
         drift: row.get(10)?,
     })

@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 /// Format of the tables below; raised when they change.
-pub const FORMAT: &str = "1";
+pub const FORMAT: &str = "2";
 
 const TABLES: &str = "
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -27,7 +27,7 @@ CREATE TABLE measurements (
     id           INTEGER PRIMARY KEY AUTOINCREMENT,
     digest       TEXT NOT NULL,
     architecture TEXT NOT NULL,
-    purpose      TEXT NOT NULL,         -- warm-up, search or final
+    purpose      TEXT NOT NULL,         -- warm-up or search
     step         INTEGER NOT NULL,
     latency_ms   REAL NOT NULL,         -- freed of the drift
     drift        REAL,                  -- the device's slowness now over that at its calibration
@@ -68,11 +68,13 @@ CREATE TABLE finals (
 ) STRICT;
 ";
 
-/// Creates the tables in a new file.
-pub fn create(path: &Path) -> rusqlite::Result<()> {
+/// Creates the tables in a new file, with the run's first settings.
+pub fn create(path: &Path, settings: &[(&str, String)]) -> rusqlite::Result<()> {
     let connection = Connection::open(path)?;
     connection.execute_batch(TABLES)?;
-    connection.execute("INSERT INTO settings (name, value) VALUES ('format', ?1)", [FORMAT])?;
+    for (name, value) in settings.iter().chain([&("format", FORMAT.to_owned())]) {
+        connection.execute("INSERT INTO settings (name, value) VALUES (?1, ?2)", [*name, value])?;
+    }
     // Last, so that the file to be renamed has no log beside it yet.
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.close().map_err(|(_, error)| error)
