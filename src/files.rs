@@ -8,6 +8,10 @@ use std::path::{Path, PathBuf};
 /// # Errors
 /// Whatever the file system says, with the path; the old file is untouched and the temporary one removed.
 pub fn write_atomically(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    if path.exists() && !path.is_file() {
+        // A device or a pipe is written through; a folder fails with its own message.
+        return fs_err::OpenOptions::new().write(true).open(path)?.write_all(bytes);
+    }
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     fs_err::create_dir_all(folder)?;
     let temporary = temporary_beside(path);

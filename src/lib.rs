@@ -31,6 +31,7 @@ pub mod cli;
 #[cfg(feature = "torch")]
 pub mod controller;
 pub mod device;
+pub mod documents;
 pub mod external;
 pub mod files;
 pub mod latency;

@@ -375,7 +375,7 @@ fn a_calibration_leaves_a_folder_that_others_can_use() {
     let from_file = calibrate_from_csv(&again, &folder.path().join("again")).unwrap();
     assert_eq!((from_file.networks, from_file.validation), (30, 12));
     let predicted = predict_from_csv(&again, Some(&predictor), &[space::parse("mnasnet-a1").unwrap()]).unwrap();
-    assert_eq!((predicted.predictions.len(), predicted.pairs.len()), (1, 42));
+    assert_eq!((predicted.predictions.len(), predicted.pairs.len()), (43, 42));
     assert!(predicted.mape < 5.0, "{}", predicted.mape);
 }
 

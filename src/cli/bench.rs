@@ -48,7 +48,13 @@ pub struct Arguments {
 /// Verifies every model, times all of them and compares. Ends with [`Ending::LimitNotMet`] if a model computes
 /// something else than it should.
 pub fn run(arguments: &Arguments, out: Output) -> Result<Ending, Error> {
-    let mut names = arguments.models.clone();
+    let mut names = Vec::new();
+    for word in &arguments.models {
+        match word.as_str() {
+            "-" => names.extend(input::stdin_lines()?.into_iter().map(|(_, line)| line)),
+            _ => names.push(word.clone()),
+        }
+    }
     let baseline = arguments.baseline.as_ref().map(|name| position_or_push(&mut names, name));
     let models = names.iter().map(|name| model(name, arguments.seed)).collect::<Result<Vec<_>, Error>>()?;
     let choice = Choice {

@@ -16,8 +16,15 @@ pub struct Named {
     pub network: Network,
 }
 
-/// Reads one ARCH.
+/// Reads one ARCH; `-` stands for the one line of stdin.
 pub fn architecture(text: &str) -> Result<Named, Error> {
+    if text == "-" {
+        let mut lines = architectures(&["-".to_owned()])?;
+        return match lines.len() {
+            1 => Ok(lines.remove(0)),
+            found => Err(Error::new(format!("stdin must hold one architecture here, found {found}"))),
+        };
+    }
     let architecture = space::parse(text)?;
     let network = Network::expand(&architecture).map_err(|error| Error::new(format!("{text}: {error}")))?;
     Ok(Named { name: text.trim().to_owned(), architecture, network })
@@ -31,16 +38,19 @@ pub fn architectures(words: &[String]) -> Result<Vec<Named>, Error> {
             all.push(architecture(word)?);
             continue;
         }
-        for (number, line) in std::io::stdin().lock().lines().enumerate() {
-            let line = line.map_err(|error| Error::new(format!("stdin: {error}")))?;
-            if line.trim().is_empty() {
-                continue;
-            }
-            all.push(architecture(&line).map_err(|error| Error::new(format!("stdin, line {}: {error}", number + 1)))?);
+        for (number, line) in stdin_lines()? {
+            all.push(architecture(&line).map_err(|error| Error::new(format!("stdin, line {number}: {error}")))?);
         }
     }
     if all.is_empty() {
         return Err(Error::new("no architecture given: stdin was empty"));
     }
     Ok(all)
+}
+
+/// The lines of stdin that are not blank, with their numbers from 1.
+pub fn stdin_lines() -> Result<Vec<(usize, String)>, Error> {
+    let lines = std::io::stdin().lock().lines().collect::<Result<Vec<_>, _>>();
+    let lines = lines.map_err(|error| Error::new(format!("stdin: {error}")))?;
+    Ok((1..).zip(lines).filter(|(_, line)| !line.trim().is_empty()).collect())
 }

@@ -113,7 +113,7 @@ pub fn run(arguments: Arguments) -> Result<Ending, Error> {
         Command::Predict(arguments) => predict::run(&arguments, out),
         Command::Search(arguments) => search::search(&arguments, out),
         Command::Resume(arguments) => search::resume(&arguments, out),
-        Command::Stop(arguments) => search::stop(&arguments),
+        Command::Stop(arguments) => search::stop(&arguments, out),
         Command::Report(arguments) => report::run(&arguments, out),
         #[cfg(feature = "torch")]
         Command::Train(arguments) => train::run(&arguments, out),

@@ -50,7 +50,7 @@ pub fn run(arguments: &Arguments, out: Output) -> Result<Ending, Error> {
                 ..CsvSettings::new(csv)
             };
             let compared = calibrate::predict_from_csv(&settings, predictor.as_ref(), &architectures)?;
-            out.print(&compared, || comparison(&compared))?;
+            out.print(&compared, || comparison(&compared, &compared.predictions[..architectures.len()]))?;
         }
         (None, Some(predictor)) => {
             let predictions = calibrate::predict(&predictor, &architectures)?;
@@ -82,9 +82,9 @@ fn predicted(predictions: &[NamedPrediction]) -> String {
     table(&["latency", "interval", "architecture"], &predictions.iter().map(row).collect::<Vec<_>>())
 }
 
-fn comparison(compared: &CsvPrediction) -> String {
+fn comparison(compared: &CsvPrediction, asked: &[NamedPrediction]) -> String {
     let c = compared;
-    let asked = if c.predictions.is_empty() { String::new() } else { predicted(&c.predictions) + "\n" };
+    let asked = if asked.is_empty() { String::new() } else { predicted(asked) + "\n" };
     format!(
         "{asked}{} measured networks: mean error {:.1} %, within 5 % {:.0} %, within 10 % {:.0} %, tau {:.3}, intervals hold {:.0} %",
         c.pairs.len(),

@@ -50,9 +50,16 @@ pub fn resume(arguments: &ResumeArguments, out: Output) -> Result<Ending, Error>
 }
 
 /// Asks a running search to end.
-pub fn stop(arguments: &StopArguments) -> Result<Ending, Error> {
-    Ledger::request_stop(&arguments.run)?;
-    eprintln!("asked: it ends after the evaluations it is at; `mnas resume {}` goes on", arguments.run.display());
+pub fn stop(arguments: &StopArguments, out: Output) -> Result<Ending, Error> {
+    let running = Ledger::request_stop(&arguments.run)?;
+    let run = arguments.run.display();
+    out.print(&serde_json::json!({ "run": arguments.run, "running": running }), || {
+        if running {
+            format!("asked: it ends after the evaluations it is at; `mnas resume {run}` goes on")
+        } else {
+            format!("nothing is running in {run}")
+        }
+    })?;
     Ok(Ending::Done)
 }
 

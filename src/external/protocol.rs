@@ -106,7 +106,7 @@ impl Request {
             (Some(accuracy), None, None) => Err(format!("an accuracy must be from 0 to 1, found {accuracy}")),
             (None, Some(latency), None) if usable(&latency) => Ok(Answer::Latency(latency)),
             (None, Some(_), None) => Err("latency_ms must be a list of at least one number above 0".to_owned()),
-            (None, None, Some(error)) => Ok(Answer::Error(error)),
+            (None, None, Some(error)) => Ok(Answer::Error(error.replace(['\n', '\r'], " "))),
             _ => Err(format!("exactly one of accuracy, latency_ms and error must stand there; {form}")),
         }
     }

@@ -260,7 +260,7 @@ pub fn predict(
 /// Predictions beside the measurements of a file, with their errors.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct CsvPrediction {
-    /// The architectures asked for.
+    /// The architectures asked for, then the file's networks.
     pub predictions: Vec<NamedPrediction>,
     /// The file's networks, predicted and measured.
     pub pairs: Vec<Pair>,
@@ -287,7 +287,10 @@ pub fn predict_from_csv(
     architectures: &[Architecture],
 ) -> Result<CsvPrediction, CalibrationError> {
     let data = DataSet::read(&settings.csv, &settings.latency_column)?;
-    let (validation, predictions) = match predictor {
+    if data.is_empty() {
+        return Err(super::FitError::TooFew { found: 0, least: 1 }.into());
+    }
+    let (validation, mut predictions) = match predictor {
         Some(predictor) => (Validation::of(predictor, &data, &data, None), predict(predictor, architectures)?),
         None => {
             let (predictor, held_out_ms) = Predictor::cross_validated(&data, settings.fit())?;
@@ -297,6 +300,8 @@ pub fn predict_from_csv(
         }
     };
     let Validation { pairs, metrics, coverage, .. } = validation;
+    let of_pair = |pair: &Pair| NamedPrediction { architecture: pair.architecture.clone(), predicted: pair.predicted };
+    predictions.extend(pairs.iter().map(of_pair));
     Ok(CsvPrediction {
         predictions,
         pairs,

@@ -64,6 +64,7 @@ impl CalibrationSettings {
             _ if self.repeats > self.validation => {
                 wrong("repeats", format!("at most the {} validation networks", self.validation), self.repeats)
             }
+            _ if !(self.level > 0.0 && self.level < 1.0) => Err(super::FitError::Level(self.level).into()),
             _ => Ok(()),
         }
     }

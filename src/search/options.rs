@@ -398,10 +398,11 @@ impl SearchFile {
     /// # Errors
     /// [`SearchFileError::Format`] with the place in the document.
     pub fn parse(text: &str, file: &str) -> Result<Self, SearchFileError> {
-        let format = |place: String, message: String| SearchFileError::Format { file: file.to_owned(), place, message };
-        let document = toml::Deserializer::parse(text).map_err(|error| format(".".to_owned(), error.to_string()))?;
-        serde_path_to_error::deserialize(document)
-            .map_err(|error| format(error.path().to_string(), error.inner().to_string().trim().to_owned()))
+        crate::documents::read_toml(text).map_err(|problem| SearchFileError::Format {
+            file: file.to_owned(),
+            place: problem.place,
+            message: problem.message,
+        })
     }
 
     /// Checks every option and resolves relative paths against `folder`.

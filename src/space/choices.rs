@@ -229,10 +229,11 @@ impl Space {
     /// # Errors
     /// [`SpaceError::Format`] and [`SpaceError::Invalid`].
     pub fn from_toml(text: &str, origin: &str) -> Result<Self, SpaceError> {
-        let format = |path: String, message: String| SpaceError::Format { origin: origin.to_owned(), path, message };
-        let document = toml::Deserializer::parse(text).map_err(|error| format(".".to_owned(), error.to_string()))?;
-        let file: SpaceFile = serde_path_to_error::deserialize(document)
-            .map_err(|error| format(error.path().to_string(), error.inner().to_string()))?;
+        let file: SpaceFile = crate::documents::read_toml(text).map_err(|problem| SpaceError::Format {
+            origin: origin.to_owned(),
+            path: problem.place,
+            message: problem.message,
+        })?;
         let space = Self {
             name: file.name,
             input_size: file.input_size,

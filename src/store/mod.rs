@@ -178,15 +178,22 @@ impl Ledger {
         artefact(&self.folder, hash)
     }
 
-    /// Asks the process that writes this run to finish what it is doing and stop.
+    /// Asks the process that writes this run to finish what it is doing and stop; `false` if none does.
     ///
     /// # Errors
     /// File errors with the path.
-    pub fn request_stop(folder: &Path) -> Result<(), StoreError> {
+    pub fn request_stop(folder: &Path) -> Result<bool, StoreError> {
         if !database(folder).exists() {
             return Err(StoreError::Missing(folder.to_owned()));
         }
-        Ok(fs_err::write(stop_file(folder), "")?)
+        match lock(folder) {
+            Ok(_unused) => Ok(false),
+            Err(StoreError::Locked(_)) => {
+                fs_err::write(stop_file(folder), "")?;
+                Ok(true)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Forgets an earlier stop request.
