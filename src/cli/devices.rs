@@ -12,7 +12,7 @@ pub struct Arguments {}
 
 /// Lists the devices and the state each is in.
 pub fn run(_arguments: &Arguments, out: Output) -> Result<Ending, Error> {
-    let devices = vec![host()];
+    let devices = vec![listed(device::host::ID, "host"), listed(device::simulated::ID, "simulated")];
     let cell =
         |device: &Value, field: &str| device[field].as_str().map_or_else(|| device[field].to_string(), str::to_owned);
     out.print(&json!({ "devices": devices }), || {
@@ -24,18 +24,18 @@ pub fn run(_arguments: &Arguments, out: Output) -> Result<Ending, Error> {
     Ok(Ending::Done)
 }
 
-fn host() -> Value {
+fn listed(id: &str, kind: &str) -> Value {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    match device::open(&Choice::of(device::host::ID)) {
-        Ok(host) => {
-            let found = host.description();
+    match device::open(&Choice::of(id)) {
+        Ok(device) => {
+            let found = device.description();
             json!({
                 "id": found.id, "kind": found.kind, "state": "ready", "model": found.model, "soc": Value::Null,
                 "cores": cores, "runtime": found.runtime,
             })
         }
         Err(error) => json!({
-            "id": device::host::ID, "kind": "host", "state": error.to_string(), "model": Value::Null, "soc": Value::Null,
+            "id": id, "kind": kind, "state": error.to_string(), "model": Value::Null, "soc": Value::Null,
             "cores": cores, "runtime": Value::Null,
         }),
     }

@@ -1,3 +1,0 @@
-//! The small program that runs on the phone.
-
-fn main() {}
