@@ -8,9 +8,13 @@
 //!    │                              │ true latency, into the predictor too          │
 //!    └──────── rewards ◄────────────┴──────────── predicted latency ◄───────────────┘
 //! ```
+//! Timings in the loop are made beside networks of known latency, which tell how much slower the device is than when it
+//! was calibrated ([`anchors`]).
+//!
 //! Everything random in a step comes from a generator made of the run's seed and the step's number, and everything a
 //! step starts from lies in the ledger, so that a run resumed after `kill -9` decides as one never stopped.
 
+pub mod accuracy;
 pub mod anchors;
 pub mod candidate;
 pub mod control;

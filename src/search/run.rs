@@ -3,18 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use super::control::Control;
 use super::latencies::{CALIBRATION, read_calibration};
-use super::options::{AccuracyOptions, BudgetOptions, SearchFile, SearchFileError, Settings};
+use super::options::{BudgetOptions, SearchFile, SearchFileError, Settings};
 use super::progress::Progress;
 use super::summary::summarise;
 use super::{Ended, Search, SearchError};
 use crate::report::DeviceSummary;
 use crate::store::{Beginning, Ledger, StoreError};
-use crate::train::command::CommandAccuracy;
-use crate::train::table::{StandIn, Table};
 use crate::train::{Accuracy, AccuracyError};
 
 /// Why a run could not be started, resumed or finished.
@@ -150,29 +147,9 @@ struct Parts {
 impl Parts {
     fn open(settings: &Settings, folder: &Path) -> Result<Self, RunError> {
         Ok(Self {
-            accuracy: accuracy(&settings.accuracy)?,
+            accuracy: settings.accuracy.open()?,
             device: crate::device::open(&settings.device.choice(settings.seed, folder.join("scratch")))?,
         })
-    }
-}
-
-fn accuracy(options: &AccuracyOptions) -> Result<Box<dyn Accuracy>, AccuracyError> {
-    match options {
-        #[cfg(feature = "torch")]
-        AccuracyOptions::Proxy(options) => {
-            let proxy = crate::train::proxy::Proxy::load(options.clone());
-            Ok(Box::new(proxy.map_err(|error| AccuracyError::Fatal(error.to_string()))?))
-        }
-        AccuracyOptions::Command(options) => {
-            let trainer = CommandAccuracy::start(&options.command, options.workers);
-            Ok(Box::new(trainer.map_err(|error| AccuracyError::Fatal(error.to_string()))?))
-        }
-        AccuracyOptions::Table(options) => Ok(Box::new(Table::load(&options.file)?)),
-        AccuracyOptions::Simulated(options) => Ok(Box::new(StandIn {
-            noise: options.noise,
-            delay: Duration::from_millis(options.delay_ms),
-            workers: options.workers,
-        })),
     }
 }
 
