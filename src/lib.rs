@@ -22,10 +22,11 @@
 //! | [`store`] | the run directory and its SQLite ledger |
 //! | [`report`] | tables, SVG and HTML |
 //! | [`external`] | the user's own trainer or device as a program |
+//! | [`documents`], [`files`] | reading TOML with one-line errors, writing files whole or not at all |
 //! | [`cli`] | the command line |
 //!
-//! Each uses only those before it in the order `space` < `network`, `controller`, `store` < `tflite`, `train`, `report`
-//! < `device` < `latency` < `search` < `cli`.
+//! Each uses only those before it in the order `documents`, `files` < `space` < `external`, `network`, `controller`,
+//! `store` < `tflite`, `train`, `report` < `device` < `latency` < `search` < `cli`.
 
 pub mod cli;
 #[cfg(feature = "torch")]

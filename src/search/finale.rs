@@ -42,7 +42,7 @@ struct Contender {
 impl Search<'_> {
     /// Times finalists and references, stores the table and writes `best.tflite`. Does nothing if that was done after
     /// the last step already.
-    pub(super) fn finale(&mut self, latencies: &mut Latencies, control: &Control) -> Result<(), SearchError> {
+    pub(super) fn finale(&mut self, latencies: &Latencies, control: &Control) -> Result<(), SearchError> {
         let steps = self.ledger.steps()?.len().to_string();
         if self.ledger.setting(AFTER_STEPS)?.as_ref() == Some(&steps) {
             return Ok(());
@@ -57,10 +57,8 @@ impl Search<'_> {
                 {
                     tracing::warn!("the device cannot time this network, which is left out: {problem}: {model}");
                 }
-                result => result?,
-            }
-            if self.ledger.setting(AFTER_STEPS)?.as_ref() == Some(&steps) {
-                return Ok(());
+                Ok(()) => return Ok(self.ledger.set(AFTER_STEPS, &steps)?),
+                Err(error) => return Err(error),
             }
         }
     }
@@ -71,13 +69,13 @@ impl Search<'_> {
         unusable: &HashSet<String>,
         control: &Control,
     ) -> Result<(), SearchError> {
-        let steps = self.ledger.steps()?.len().to_string();
         let finalists = self.finalists(latencies, unusable)?;
         if finalists.is_empty() {
-            if self.ledger.evaluations()?.is_empty() {
+            let evaluations = self.ledger.evaluations()?;
+            if evaluations.is_empty() {
                 return Err(SearchError::NothingDone);
             }
-            let failed: Vec<_> = self.ledger.evaluations()?.into_iter().filter_map(|e| e.outcome.err()).collect();
+            let failed: Vec<_> = evaluations.into_iter().filter_map(|e| e.outcome.err()).collect();
             return Err(SearchError::NothingWorked {
                 failed: failed.len(),
                 last: failed.last().cloned().unwrap_or_default(),
@@ -97,9 +95,7 @@ impl Search<'_> {
         let start = Instant::now();
         self.write_winner(&contenders, &rows)?;
         self.ledger.set(TRAINING_SECONDS, &start.elapsed().as_secs_f64().to_string())?;
-        self.ledger.set_finals(&rows)?;
-        self.ledger.set(AFTER_STEPS, &steps)?;
-        Ok(())
+        Ok(self.ledger.set_finals(&rows)?)
     }
 
     /// The best networks of the run by what is known at its end: measured latency where there is one, else predicted.

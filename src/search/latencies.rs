@@ -16,6 +16,7 @@ use crate::device::{Device, DeviceError};
 use crate::latency::calibrate::MEASUREMENTS;
 use crate::latency::data::LATENCY_COLUMN;
 use crate::latency::measure::timing_model;
+use crate::latency::metrics;
 use crate::latency::plan::{CalibrationSettings, Part, Planned, plan};
 use crate::latency::{DataSet, FitSettings, Prediction, Predictor};
 use crate::network::Network;
@@ -205,10 +206,10 @@ impl Search<'_> {
         // Those that were measured before an interruption of this very step count as measured in it, too.
         latencies.open = networks.iter().map(|candidate| candidate.digest.clone()).collect();
         let measured = || networks.iter().filter_map(|candidate| latencies.measured.get(&candidate.digest));
-        let error = |m: &Measurement| Some((m.predicted_ms?[0] / m.latency_ms - 1.0).abs() * 100.0);
-        let errors: Vec<f64> = measured().filter_map(error).collect();
+        let pair = |m: &Measurement| Some((m.predicted_ms?[0], m.latency_ms));
+        let (predicted, timed): (Vec<f64>, Vec<f64>) = measured().filter_map(pair).unzip();
         Ok(Timed {
-            prediction_mape: (!errors.is_empty()).then(|| errors.iter().sum::<f64>() / errors.len() as f64),
+            prediction_mape: (!timed.is_empty()).then(|| metrics::mape(&predicted, &timed)),
             drift: measured().find_map(|measurement| measurement.drift),
         })
     }

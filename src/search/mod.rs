@@ -147,7 +147,7 @@ impl Search<'_> {
         let mut proposer = proposer::make(&settings.search, &settings.space, seed, state.as_deref())?;
         let ended = self.steps(&steps, &mut *proposer, &mut latencies, control)?;
         control.progress.finish();
-        self.finale(&mut latencies, control)?;
+        self.finale(&latencies, control)?;
         Ok(ended)
     }
 

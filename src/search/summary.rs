@@ -20,8 +20,8 @@ pub fn summarise(ledger: &Ledger) -> Result<ReportData, RunError> {
     let settings = settings(ledger)?;
     let steps = ledger.steps()?;
     let finals = ledger.finals()?;
-    let candidates = candidates(ledger, &settings, &finals)?;
     let measurements = ledger.measurements()?;
+    let candidates = candidates(ledger, &settings, &measurements, &finals)?;
     let pairs: Vec<PredictedMeasured> = measurements
         .iter()
         .filter_map(|m| m.predicted_ms.map(|p| PredictedMeasured { predicted_ms: p[0], measured_ms: m.latency_ms }))
@@ -49,21 +49,22 @@ pub fn summarise(ledger: &Ledger) -> Result<ReportData, RunError> {
 }
 
 /// Every evaluated candidate in order of evaluation.
-fn candidates(ledger: &Ledger, settings: &Settings, finals: &[FinalRow]) -> Result<Vec<Candidate>, StoreError> {
+fn candidates(
+    ledger: &Ledger,
+    settings: &Settings,
+    measurements: &[Measurement],
+    finals: &[FinalRow],
+) -> Result<Vec<Candidate>, StoreError> {
     let learnt: HashMap<String, Experience> =
         ledger.experiences()?.into_iter().map(|experience| (experience.digest.clone(), experience)).collect();
-    let measured: HashMap<String, f64> = ledger
-        .measurements()?
-        .into_iter()
-        .filter(|m| m.purpose == Purpose::Search)
-        .map(|m| (m.digest, m.latency_ms))
-        .collect();
+    let in_loop = measurements.iter().filter(|m| m.purpose == Purpose::Search);
+    let measured: HashMap<&str, f64> = in_loop.map(|m| (m.digest.as_str(), m.latency_ms)).collect();
     let last: HashMap<&str, f64> = finals.iter().map(|row| (row.digest.as_str(), row.latency_ms)).collect();
     let mut candidates = Vec::new();
     for evaluation in ledger.evaluations()? {
         // An evaluation of a step that is still open has no latency yet.
         let (Ok(accuracy), Some(experience)) = (&evaluation.outcome, learnt.get(&evaluation.digest)) else { continue };
-        let known = last.get(evaluation.digest.as_str()).or_else(|| measured.get(&evaluation.digest)).copied();
+        let known = last.get(evaluation.digest.as_str()).or_else(|| measured.get(evaluation.digest.as_str())).copied();
         let latency_ms = known.unwrap_or(experience.latency_ms);
         candidates.push(Candidate {
             reward: settings.target.reward(*accuracy, latency_ms).value,
