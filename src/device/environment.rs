@@ -9,8 +9,8 @@ use super::Description;
 pub struct Environment {
     /// The device that was measured.
     pub device: Description,
-    /// blake3 of the runtime's library in hexadecimal digits, where this machine loaded one.
-    pub library_blake3: Option<String>,
+    /// SHA-256 of the runtime's library in hexadecimal digits, where this machine loaded one.
+    pub library_sha256: Option<String>,
     /// Processor of the machine that measured.
     pub processor: String,
     /// Logical cores this process may use.
@@ -31,7 +31,7 @@ impl Environment {
         let library = (device.kind == super::host::ID).then(super::litert::Runtime::shared).and_then(Result::ok);
         Self {
             device,
-            library_blake3: library.map(|library| library.hash().to_owned()),
+            library_sha256: library.map(|library| library.hash().to_owned()),
             processor: processor(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             governor: read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),

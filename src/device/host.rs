@@ -5,8 +5,9 @@
 //! time stayed at 9 to 10 ms. With more threads the processor time of one thread means nothing, so the wall clock
 //! counts.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use mnas_runner::sampling::{Sample, Schedule, sample};
 use rand::Rng;
 
 use super::litert::{Kernels, Loaded, Runtime};
@@ -72,7 +73,7 @@ impl HostSettings {
         if !(0.0..=60_000.0).contains(&self.minimum_ms) {
             return wrong("minimum_ms", "from 0 to 60000", self.minimum_ms.to_string());
         }
-        self.pinning.check()
+        self.pinning.check().map_err(DeviceError::Settings)
     }
 
     /// The clock that means something with so many threads.
@@ -146,20 +147,25 @@ impl HostDevice {
         let mut session = self.load(model)?;
         let mut random = crate::seeded(INPUT_SEED);
         session.fill(|| random.gen_range(-1.0..1.0))?;
-        for _ in 0..self.settings.warmup_runs {
-            session.run()?;
-        }
-        let mut timing = Timing::default();
-        let start = Instant::now();
-        while timing.wall_ms.len() < self.settings.runs || milliseconds(start.elapsed()) < self.settings.minimum_ms {
-            let (cpu, wall) = (thread_cpu_time(), Instant::now());
-            session.run()?;
-            timing.wall_ms.push(milliseconds(wall.elapsed()));
-            if self.settings.clock() == Clock::ThreadCpu {
-                timing.cpu_ms.push(milliseconds(thread_cpu_time().saturating_sub(cpu)));
-            }
-        }
-        Ok(timing)
+        let settings = &self.settings;
+        let schedule = |runs, minimum_ms: f64| Schedule {
+            least_runs: runs,
+            least: Duration::from_secs_f64(minimum_ms / 1e3),
+            most: Duration::MAX,
+            pause: Duration::ZERO,
+            steady: None,
+        };
+        sample(&schedule(settings.warmup_runs, 0.0), &mut || session.run())?;
+        let samples = sample(&schedule(settings.runs, settings.minimum_ms), &mut || session.run())?;
+        let milliseconds =
+            |of: fn(&Sample) -> Duration| samples.iter().map(|run| of(run).as_secs_f64() * 1e3).collect();
+        Ok(Timing {
+            wall_ms: milliseconds(|run| run.wall),
+            cpu_ms: match settings.clock() {
+                Clock::ThreadCpu => milliseconds(|run| run.cpu),
+                Clock::Wall => Vec::new(),
+            },
+        })
     }
 
     fn infer_once(&self, model: &Model, input: &[f32]) -> Result<Vec<f32>, String> {
@@ -237,16 +243,4 @@ impl Session<'_> {
             Self::Tract(session) => session.output(),
         }
     }
-}
-
-fn milliseconds(duration: Duration) -> f64 {
-    duration.as_secs_f64() * 1e3
-}
-
-/// Processor time of the calling thread so far.
-fn thread_cpu_time() -> Duration {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: the pointer is to a local; the call fails for unknown clocks only, and Linux has had this one since 2.6.
-    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
-    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }

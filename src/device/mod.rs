@@ -6,9 +6,7 @@
 pub mod command;
 pub mod environment;
 pub mod host;
-pub mod litert;
 mod open;
-pub mod pinning;
 pub mod session;
 pub mod simulated;
 pub mod statistics;
@@ -16,6 +14,7 @@ pub mod tract;
 pub mod verify;
 
 pub use environment::Environment;
+pub use mnas_runner::{litert, pinning};
 pub use open::{Choice, open};
 use serde::{Deserialize, Serialize};
 
@@ -111,4 +110,10 @@ pub enum DeviceError {
         /// What the runtime said.
         problem: String,
     },
+}
+
+impl From<litert::LiteRtError> for DeviceError {
+    fn from(error: litert::LiteRtError) -> Self {
+        Self::Library(error.to_string())
+    }
 }

@@ -9,3 +9,8 @@ mod loaded;
 
 pub use library::Runtime;
 pub use loaded::{Kernels, Loaded};
+
+/// Why LiteRT's library cannot be used: which file, what is wrong with it, what to do.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct LiteRtError(String);

@@ -8,15 +8,16 @@ use std::path::{Path, PathBuf};
 use std::ptr::null_mut;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::LiteRtError;
 use super::functions::{
     AUTO_REGISTER_ACCELERATORS, CPU, EnvironmentOption, Functions, Handle, INTEGER, LEAST_LOG_SEVERITY, Value, check,
 };
-use crate::device::DeviceError;
+use crate::sha256;
 
 /// Exported since 2.1.6 and not before (compared in the wheels of 2.1.5 and 2.1.6).
 const PROBE: &str = "LiteRtCreateModelFromFd";
 /// The folder `make setup` links, when this is run from a checkout.
-const CHECKOUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/.deps/litert/libLiteRt.so");
+const CHECKOUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.deps/litert/libLiteRt.so");
 /// File name of the library, and its folder in the cache.
 const NAME: &str = "libLiteRt.so";
 const CACHED: &str = "litert-2.3.0/libLiteRt.so";
@@ -30,7 +31,7 @@ pub struct Runtime {
     pub(super) environment: Handle,
     /// The file it came from.
     path: PathBuf,
-    /// blake3 of that file.
+    /// SHA-256 of that file.
     hash: String,
 }
 
@@ -47,8 +48,8 @@ impl Runtime {
     /// loader looks.
     ///
     /// # Errors
-    /// [`DeviceError::Library`], naming every place and what to do.
-    pub fn shared() -> Result<&'static Self, DeviceError> {
+    /// [`LiteRtError`], naming every place and what to do.
+    pub fn shared() -> Result<&'static Self, LiteRtError> {
         static SHARED: Mutex<Option<&'static Runtime>> = Mutex::new(None);
         let mut shared: MutexGuard<'_, _> = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(runtime) = *shared {
@@ -62,7 +63,7 @@ impl Runtime {
         Ok(runtime)
     }
 
-    fn search() -> Result<&'static Self, DeviceError> {
+    fn search() -> Result<&'static Self, LiteRtError> {
         let places = places();
         match places.iter().find(|place| place.is_file()) {
             Some(place) => Self::open(place),
@@ -77,18 +78,18 @@ impl Runtime {
     /// Loads one particular library, for the life of the process.
     ///
     /// # Errors
-    /// [`DeviceError::Library`] if it is no shared library, not LiteRT or too old.
-    pub fn open(path: &Path) -> Result<&'static Self, DeviceError> {
+    /// [`LiteRtError`] if it is no shared library, not LiteRT or too old.
+    pub fn open(path: &Path) -> Result<&'static Self, LiteRtError> {
         // SAFETY: LiteRT's initialisers have no precondition; another library is the user's explicit choice.
         let library = unsafe { libloading::Library::new(path) }.map_err(|error| {
-            DeviceError::Library(format!("LiteRT cannot be loaded from {}: {error}. {ADVICE}", path.display()))
+            LiteRtError(format!("LiteRT cannot be loaded from {}: {error}. {ADVICE}", path.display()))
         })?;
         Self::from_library(library, path)
     }
 
-    fn from_library(library: libloading::Library, path: &Path) -> Result<&'static Self, DeviceError> {
+    fn from_library(library: libloading::Library, path: &Path) -> Result<&'static Self, LiteRtError> {
         let unusable = |symbol: &str| {
-            DeviceError::Library(format!(
+            LiteRtError(format!(
                 "{} is not LiteRT 2.1.6 or newer: it lacks the function {symbol}. {ADVICE}",
                 path.display()
             ))
@@ -102,7 +103,7 @@ impl Runtime {
         // The functions must stay: XNNPACK's threads may outlive every handle.
         std::mem::forget(library);
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let hash = fs_err::read(&path).map_or_else(|_| "unknown".into(), |bytes| blake3::hash(&bytes).to_string());
+        let hash = fs_err::read(&path).map_or_else(|_| "unknown".into(), |bytes| sha256(&bytes));
         let environment = create_environment(&functions)?;
         Ok(Box::leak(Box::new(Self { functions, environment, path, hash })))
     }
@@ -111,10 +112,15 @@ impl Runtime {
     pub fn version(&self) -> String {
         let folder = self.path.parent().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
         let version = folder.as_deref().and_then(|name| name.strip_prefix("litert-")).unwrap_or("2.1.6 or newer");
-        format!("LiteRT {version} ({NAME} blake3 {})", self.hash.get(..12).unwrap_or(&self.hash))
+        format!("LiteRT {version} ({NAME} sha256 {})", self.hash.get(..12).unwrap_or(&self.hash))
     }
 
-    /// blake3 of the library's file, in hexadecimal digits.
+    /// The library's file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// SHA-256 of the library's file, in hexadecimal digits.
     pub fn hash(&self) -> &str {
         &self.hash
     }
@@ -131,17 +137,17 @@ fn places() -> Vec<PathBuf> {
     [beside, Some(CHECKOUT.into()), cache.map(|cache| cache.join(CACHED))].into_iter().flatten().collect()
 }
 
-fn missing(places: &[PathBuf]) -> DeviceError {
+fn missing(places: &[PathBuf]) -> LiteRtError {
     let tried: Vec<String> = places.iter().map(|place| place.display().to_string()).collect();
-    DeviceError::Library(format!("LiteRT is not there: tried {} and the system's loader. {ADVICE}", tried.join(", ")))
+    LiteRtError(format!("LiteRT is not there: tried {} and the system's loader. {ADVICE}", tried.join(", ")))
 }
 
-fn create_environment(functions: &Functions) -> Result<Handle, DeviceError> {
+fn create_environment(functions: &Functions) -> Result<Handle, LiteRtError> {
     let option = |tag, integer| EnvironmentOption { tag, value: Value { kind: INTEGER, integer } };
     let options = [option(AUTO_REGISTER_ACCELERATORS, i64::from(CPU)), option(LEAST_LOG_SEVERITY, 3)];
     let mut environment = null_mut();
     // SAFETY: the array lives through the call, which copies it.
     let status = unsafe { (functions.create_environment)(options.len() as c_int, options.as_ptr(), &mut environment) };
-    check("creating the environment", status).map_err(DeviceError::Library)?;
+    check("creating the environment", status).map_err(LiteRtError)?;
     Ok(environment)
 }
