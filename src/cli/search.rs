@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::output::{Output, bars, interruption};
 use super::{Ending, Error, report};
-use crate::search::run::{self, Outcome, Surroundings};
+use crate::search::run::{self, BudgetChange, Outcome, Surroundings};
 use crate::store::Ledger;
 
 /// Arguments of `mnas search`.
@@ -27,6 +27,12 @@ pub struct ResumeArguments {
     /// A new budget of evaluations, those already done included.
     #[arg(long, value_name = "N")]
     evaluations: Option<u64>,
+    /// A new budget of timings in the loop, those already made included.
+    #[arg(long, value_name = "N")]
+    measurements: Option<u64>,
+    /// A new budget of wall-clock hours, those already spent included.
+    #[arg(long, value_name = "H")]
+    hours: Option<f64>,
 }
 
 /// Arguments of `mnas stop`.
@@ -45,7 +51,9 @@ pub fn search(arguments: &SearchArguments, out: Output) -> Result<Ending, Error>
 
 /// Goes on with a run.
 pub fn resume(arguments: &ResumeArguments, out: Output) -> Result<Ending, Error> {
-    let outcome = run::resume(&arguments.run, arguments.evaluations, &surroundings()?)?;
+    let ResumeArguments { run, evaluations, measurements, hours } = arguments;
+    let change = BudgetChange { evaluations: *evaluations, measurements: *measurements, hours: *hours };
+    let outcome = run::resume(run, change, &surroundings()?)?;
     finish(outcome, &arguments.run, out)
 }
 
@@ -55,7 +63,7 @@ pub fn stop(arguments: &StopArguments, out: Output) -> Result<Ending, Error> {
     let run = arguments.run.display();
     out.print(&serde_json::json!({ "run": arguments.run, "running": running }), || {
         if running {
-            format!("asked: it ends after the evaluations it is at; `mnas resume {run}` goes on")
+            format!("asked: it ends after the trainings and timings it is at; `mnas resume {run}` goes on")
         } else {
             format!("nothing is running in {run}")
         }

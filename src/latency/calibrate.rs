@@ -207,11 +207,15 @@ fn write_canonical(data: &DataSet, path: &Path) -> Result<(), CalibrationError> 
 
 /// What must be equal for a calibration to be continued.
 fn record(settings: &CalibrationSettings, device: &Description) -> Value {
-    let CalibrationSettings { space, networks, validation, repeats, rounds, seed, level: _ } = settings;
-    json!({
+    let CalibrationSettings { space, networks, validation, repeats, rounds, seed, level: _, limits } = settings;
+    let mut record = json!({
         "space": space, "networks": networks, "validation": validation, "repeats": repeats, "rounds": rounds,
         "seed": seed, "device": device,
-    })
+    });
+    if limits.any() {
+        record["limits"] = json!(limits);
+    }
+    record
 }
 
 /// Makes the folder this calibration's, or finds that it is.

@@ -112,13 +112,11 @@ pub enum CalibrationError {
         found: usize,
     },
     /// The space holds too few networks.
-    #[error(
-        "space '{space}' holds {holds} architectures, too few to draw {wanted} different ones; ask for fewer networks"
-    )]
+    #[error("space '{space}' holds {holds}, too few to draw {wanted} different ones; ask for fewer networks")]
     SpaceTooSmall {
         /// The space's name.
         space: String,
-        /// Its size.
+        /// How many architectures, or how few of them limits leave.
         holds: String,
         /// Networks wanted.
         wanted: usize,

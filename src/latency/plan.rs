@@ -16,7 +16,7 @@ use super::CalibrationError;
 use super::features::{COUNT, Features};
 use super::residual::Standardisation;
 use super::selection::LEAST_NETWORKS;
-use crate::network::Network;
+use crate::network::{Limits, Network};
 use crate::space::{Architecture, Space};
 
 /// How to calibrate a device.
@@ -29,6 +29,7 @@ use crate::space::{Architecture, Space};
 /// | `rounds` | 5 | fresh loads of each network | 1 or more |
 /// | `level` | 0.9 | share of networks the interval should hold | above 0, below 1 |
 /// | `seed` | 0 | networks, orders and folds | any |
+/// | `limits` | none | networks beyond them are not measured | |
 #[derive(Debug, Clone, PartialEq)]
 pub struct CalibrationSettings {
     /// The space the networks come from.
@@ -45,12 +46,23 @@ pub struct CalibrationSettings {
     pub level: f64,
     /// Seed of every choice.
     pub seed: u64,
+    /// What every network keeps to.
+    pub limits: Limits,
 }
 
 impl CalibrationSettings {
     /// The defaults for a space.
     pub fn new(space: Space) -> Self {
-        Self { space, networks: 100, validation: 30, repeats: 10, rounds: 5, level: 0.9, seed: 0 }
+        Self {
+            space,
+            networks: 100,
+            validation: 30,
+            repeats: 10,
+            rounds: 5,
+            level: 0.9,
+            seed: 0,
+            limits: Limits::default(),
+        }
     }
 
     fn check(&self) -> Result<(), CalibrationError> {
@@ -140,18 +152,30 @@ impl Draw<'_> {
     }
 
     fn fresh_tokens(&mut self) -> Result<Vec<usize>, CalibrationError> {
-        let CalibrationSettings { space, networks, validation, .. } = self.settings;
-        for _ in 0..MOST_DRAWS * (networks + validation) {
-            let tokens = space.sample(&mut self.random);
-            if self.drawn.insert(tokens.clone()) {
+        let CalibrationSettings { space, networks, validation, limits, .. } = self.settings;
+        for draw in 0..MOST_DRAWS * (networks + validation) {
+            let mut tokens = space.sample(&mut self.random);
+            if draw >= MOST_DRAWS && limits.any() {
+                tokens = limits.shrunk(space, tokens)?.1;
+            }
+            if self.keeps_limits(&tokens)? && self.drawn.insert(tokens.clone()) {
                 return Ok(tokens);
             }
         }
         Err(CalibrationError::SpaceTooSmall {
             space: space.name.clone(),
-            holds: space.size().to_string(),
+            holds: if limits.any() {
+                "few architectures within the limits".to_owned()
+            } else {
+                format!("{} architectures", space.size())
+            },
             wanted: networks + validation,
         })
+    }
+
+    fn keeps_limits(&self, tokens: &[usize]) -> Result<bool, CalibrationError> {
+        let CalibrationSettings { space, limits, .. } = self.settings;
+        Ok(!limits.any() || limits.exceeded(&Network::expand(&space.decode(tokens)?)?).is_none())
     }
 
     /// The best of several Latin hypercubes over the choices.
@@ -181,7 +205,8 @@ impl Draw<'_> {
         let mut design = Vec::with_capacity(count);
         for row in 0..count {
             let tokens: Vec<usize> = columns.iter().map(|column| column[row]).collect();
-            let tokens = if self.drawn.insert(tokens.clone()) { tokens } else { self.fresh_tokens()? };
+            let usable = self.keeps_limits(&tokens)? && self.drawn.insert(tokens.clone());
+            let tokens = if usable { tokens } else { self.fresh_tokens()? };
             design.push(self.settings.space.decode(&tokens)?);
         }
         Ok(design)

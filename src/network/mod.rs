@@ -13,11 +13,13 @@
 mod cost;
 mod expand;
 mod layer;
+mod limits;
 pub mod weights;
 
 pub use cost::LayerCost;
 pub use expand::ExpandError;
 pub use layer::{Activation, Inputs, Layer, LayerKind, LayerName, Shape, TensorId};
+pub use limits::{LimitError, Limits, Resource};
 pub use weights::{Weights, WeightsError};
 
 /// A network as a list of layers in execution order.

@@ -4,6 +4,7 @@
 //! closed steps made, never to an open step's: a step that is interrupted and repeated must screen as it did before.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 use super::anchors::Anchors;
@@ -46,13 +47,21 @@ impl Latencies {
     /// # Errors
     /// An unreadable calibration, a device that fails, or a stop request.
     pub fn open(search: &mut Search<'_>, control: &Control) -> Result<Self, SearchError> {
-        let mut data = calibration(search.ledger)?;
-        if data.is_empty() {
+        if search.ledger.setting(CALIBRATION)?.is_none() {
             warm_up(search, control)?;
         }
-        let closed = search.ledger.steps()?.len() as u64;
+        Self::read(search.ledger, search.settings.seed)
+    }
+
+    /// Everything the run has in its ledger; it needs its first measurements.
+    ///
+    /// # Errors
+    /// An unreadable calibration, or too few measurements.
+    pub fn read(ledger: &Ledger, seed: u64) -> Result<Self, SearchError> {
+        let mut data = calibration(ledger)?;
+        let closed = ledger.steps()?.len() as u64;
         let (first, later): (Vec<_>, Vec<_>) =
-            search.ledger.measurements()?.into_iter().partition(|m| m.purpose == Purpose::WarmUp);
+            ledger.measurements()?.into_iter().partition(|m| m.purpose == Purpose::WarmUp);
         let source = main_source(&data);
         for measurement in &first {
             learn(&mut data, measurement, &source)?;
@@ -65,7 +74,6 @@ impl Latencies {
             }
             measured.insert(measurement.digest.clone(), measurement);
         }
-        let seed = search.settings.seed;
         let predictor = fit(&data, seed)?;
         Ok(Self { data, predictor, measured, open: Vec::new(), anchors, source, seed })
     }
@@ -159,6 +167,7 @@ fn warm_up(search: &mut Search<'_>, control: &Control) -> Result<(), SearchError
     settings.networks = wanted;
     (settings.validation, settings.repeats) = (1, 0);
     settings.seed = search.settings.seed;
+    settings.limits = search.settings.limits;
     for Planned { architecture, part } in plan(&settings)? {
         if part != Part::Fit {
             continue;
@@ -166,9 +175,9 @@ fn warm_up(search: &mut Search<'_>, control: &Control) -> Result<(), SearchError
         control.check()?;
         let network = Network::expand(&architecture)?;
         let digest = network.digest();
-        if search.ledger.measurement(&digest, Purpose::WarmUp)?.is_none() {
+        if search.ledger.measurement(0, &digest, Purpose::WarmUp)?.is_none() {
             let asked = Asked { architecture: &architecture, digest: &digest, predicted: None };
-            let measured = measure(search.settings, &mut *search.device, &[asked], None, 0, control)?;
+            let measured = measure(search.settings, &mut *search.device, &[asked], None, 0)?;
             for measurement in measured {
                 search.ledger.add_measurement(&measurement)?;
             }
@@ -199,7 +208,7 @@ impl Search<'_> {
                 predicted: Some(latencies.predict(&candidate.network)),
             })
             .collect();
-        for measurement in measure(self.settings, &mut *self.device, &open, Some(latencies.anchors()), step, control)? {
+        for measurement in measure(self.settings, &mut *self.device, &open, Some(latencies.anchors()), step)? {
             self.ledger.add_measurement(&measurement)?;
             latencies.measured.insert(measurement.digest.clone(), measurement);
         }
@@ -245,7 +254,6 @@ fn measure(
     asked: &[Asked<'_>],
     anchors: Option<&Anchors>,
     step: u64,
-    control: &Control,
 ) -> Result<Vec<Measurement>, SearchError> {
     if asked.is_empty() {
         return Ok(Vec::new());
@@ -257,17 +265,16 @@ fn measure(
     }
     models.extend(anchors.iter().flat_map(|anchors| anchors.models().iter().cloned()));
     let plan = Plan { rounds: settings.device.loads, seed: training_seed(settings.seed, asked[0].digest) };
-    let session = match session::measure(device, &models, &plan, Vec::new(), &mut |_| control.flow()) {
+    // Whoever asks the search to stop waits for the session to end: half of one would be of no use.
+    let session = match session::measure(device, &models, &plan, Vec::new(), &mut |_| ControlFlow::Continue(())) {
         // A network the device cannot run costs itself alone; whoever asked for it goes on with a prediction.
         Err(DeviceError::Model { model, problem, .. }) if asked.iter().any(|one| one.is(&model)) => {
             tracing::warn!("the device cannot time this network, which is left out: {problem}: {model}");
             let rest: Vec<Asked<'_>> = asked.iter().filter(|one| !one.is(&model)).copied().collect();
-            return measure(settings, device, &rest, anchors, step, control);
+            return measure(settings, device, &rest, anchors, step);
         }
         session => session?,
     };
-    // A session cut short by a stop request has networks with fewer loads than asked for: none of it counts.
-    control.check()?;
     let seconds = start.elapsed().as_secs_f64() / asked.len() as f64;
     let drift = anchors.map(|anchors| anchors.drift(&session, asked.len())).transpose()?;
     let purpose = if anchors.is_some() { Purpose::Search } else { Purpose::WarmUp };
@@ -275,12 +282,15 @@ fn measure(
     for (index, one) in asked.iter().enumerate() {
         let latency = session.typical(index, Statistic::Fastest);
         let latency = latency.ok_or_else(|| SearchError::NoTimes(one.architecture.to_string()))?;
+        let drift_factor = drift.unwrap_or(1.0);
         measurements.push(Measurement {
+            device: 0,
             digest: one.digest.to_owned(),
             architecture: one.architecture.to_string(),
             purpose,
             step,
-            latency_ms: latency.value / drift.unwrap_or(1.0),
+            latency_ms: latency.value / drift_factor,
+            interval_ms: [latency.low / drift_factor, latency.high / drift_factor],
             drift,
             predicted_ms: one.predicted.map(|p| [p.latency_ms, p.low_ms, p.high_ms]),
             timings: session.samples_json(index),

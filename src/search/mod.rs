@@ -122,6 +122,17 @@ pub enum Ended {
     Converged,
 }
 
+impl Ended {
+    /// As the ledger and the report name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Evaluations => "evaluations",
+            Self::Time => "time",
+            Self::Converged => "converged",
+        }
+    }
+}
+
 /// A search with everything it needs.
 pub struct Search<'a> {
     /// The checked search file.

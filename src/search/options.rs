@@ -13,6 +13,7 @@ use super::proposer::EvolutionOptions;
 use super::reward::{Target, TargetOptions};
 use super::screen::Window;
 use crate::device::Choice;
+use crate::network::Limits;
 use crate::space::Space;
 
 /// An option outside its range, or one that does not go with another.
@@ -72,6 +73,9 @@ pub struct SearchFile {
     pub space: SpaceOptions,
     /// The latency wanted and the form of the reward.
     pub target: TargetOptions,
+    /// What a network may cost beside its latency.
+    #[serde(default)]
+    pub limits: Limits,
     /// What times the networks.
     #[serde(default)]
     pub device: DeviceOptions,
@@ -296,6 +300,8 @@ pub struct Settings {
     pub space: Space,
     /// The latency wanted and the form of the reward.
     pub target: Target,
+    /// What a network may cost beside its latency; some network of the space keeps to it.
+    pub limits: Limits,
     /// What times the networks; its paths are absolute.
     pub device: DeviceOptions,
     /// What obtains accuracies; its paths are absolute.
@@ -339,6 +345,8 @@ impl SearchFile {
             SpaceProblem::Option(error) => option(error),
             SpaceProblem::Space(error) => error.into(),
         })?;
+        let limits = self.limits;
+        limits.check(&space).map_err(|error| option(OptionError::new("limits", error.to_string())))?;
         let mut device = self.device;
         device.predictor = device.predictor.map(|path| folder.join(path));
         resolve_program(&mut device.command, folder);
@@ -346,6 +354,7 @@ impl SearchFile {
             seed: self.seed,
             space,
             target,
+            limits,
             device,
             accuracy: self.accuracy.resolved(folder),
             evaluations: self.budget.evaluations,

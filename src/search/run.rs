@@ -53,6 +53,11 @@ const SEARCH_FILE: &str = "search.toml";
 /// The run's own copy of the space file, if the search file names one.
 const SPACE_FILE: &str = "space.toml";
 
+/// Name, among the run's settings, of why its last process ended; empty while it runs or after it was killed.
+pub(super) const ENDED: &str = "ended";
+/// The reason of a process that was asked to stop.
+const STOPPED: &str = "stopped";
+
 /// From outside: who may interrupt, and whether bars are shown.
 #[derive(Debug, Clone)]
 pub struct Surroundings {
@@ -98,31 +103,30 @@ pub fn start(file: &Path, folder: &Path, surroundings: &Surroundings) -> Result<
     go(settings, ledger, parts, surroundings)
 }
 
-/// Goes on with the run in `folder`, with its own copy of the search file. `evaluations` replaces the budget there.
+/// Goes on with the run in `folder`, with its own copy of the search file and the budgets that `change` replaces.
 ///
 /// # Errors
 /// [`RunError`]; the run stays as it was.
-pub fn resume(folder: &Path, evaluations: Option<u64>, surroundings: &Surroundings) -> Result<Outcome, RunError> {
+pub fn resume(folder: &Path, change: BudgetChange, surroundings: &Surroundings) -> Result<Outcome, RunError> {
     let ledger = Ledger::resume(folder)?;
-    let mut settings = settings(&ledger)?;
-    if let Some(evaluations) = evaluations {
-        let budget = BudgetOptions { evaluations, measurements: None, hours: None };
-        budget.check().map_err(|error| SearchFileError::Option { file: "--evaluations".to_owned(), error })?;
-        settings.evaluations = evaluations;
-    }
+    change.check()?;
+    let change = BudgetChange::stored(&ledger)?.then(change);
+    let settings = settings_with(&ledger, change)?;
     let parts = Parts::open(&settings, folder)?;
-    if evaluations.is_some() {
-        ledger.set("evaluations", &settings.evaluations.to_string())?;
-    }
+    change.store(&ledger)?;
     ledger.clear_stop()?;
     go(settings, ledger, parts, surroundings)
 }
 
-/// The settings of a run, from its own copy of the search file.
+/// The settings of a run, from its own copy of the search file and what was changed since.
 ///
 /// # Errors
 /// [`RunError::File`] if that copy was edited into something unusable.
 pub fn settings(ledger: &Ledger) -> Result<Settings, RunError> {
+    settings_with(ledger, BudgetChange::stored(ledger)?)
+}
+
+fn settings_with(ledger: &Ledger, change: BudgetChange) -> Result<Settings, RunError> {
     let path = ledger.folder().join(SEARCH_FILE);
     let name = path.display().to_string();
     let base = PathBuf::from(ledger.setting("folder")?.unwrap_or_default());
@@ -131,11 +135,63 @@ pub fn settings(ledger: &Ledger) -> Result<Settings, RunError> {
         // The run's own copy: the other may have changed since.
         search.space.file = Some(fs_err::canonicalize(ledger.folder().join(SPACE_FILE))?);
     }
-    let mut settings = search.check(&base, &name)?;
-    if let Some(evaluations) = ledger.setting("evaluations")?.and_then(|text| text.parse().ok()) {
-        settings.evaluations = evaluations;
+    change.apply(&mut search.budget);
+    Ok(search.check(&base, &name)?)
+}
+
+/// Budgets that replace those of a run's search file; each counts from the beginning of the run.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct BudgetChange {
+    /// Networks whose accuracy is obtained.
+    pub evaluations: Option<u64>,
+    /// Networks timed inside the loop.
+    pub measurements: Option<u64>,
+    /// Wall-clock hours.
+    pub hours: Option<f64>,
+}
+
+impl BudgetChange {
+    fn check(&self) -> Result<(), SearchFileError> {
+        let mut budget = BudgetOptions { evaluations: 1, measurements: None, hours: None };
+        self.apply(&mut budget);
+        budget.check().map_err(|error| SearchFileError::Option { file: "mnas resume".to_owned(), error })
     }
-    Ok(settings)
+
+    /// These, and those of `later` in their place.
+    fn then(self, later: Self) -> Self {
+        Self {
+            evaluations: later.evaluations.or(self.evaluations),
+            measurements: later.measurements.or(self.measurements),
+            hours: later.hours.or(self.hours),
+        }
+    }
+
+    fn apply(&self, budget: &mut BudgetOptions) {
+        budget.evaluations = self.evaluations.unwrap_or(budget.evaluations);
+        budget.measurements = self.measurements.or(budget.measurements);
+        budget.hours = self.hours.or(budget.hours);
+    }
+
+    fn stored(ledger: &Ledger) -> Result<Self, StoreError> {
+        let text = |name| ledger.setting(name);
+        Ok(Self {
+            evaluations: text("evaluations")?.and_then(|text| text.parse().ok()),
+            measurements: text("measurements")?.and_then(|text| text.parse().ok()),
+            hours: text("hours")?.and_then(|text| text.parse().ok()),
+        })
+    }
+
+    fn store(&self, ledger: &Ledger) -> Result<(), StoreError> {
+        let texts = [
+            ("evaluations", self.evaluations.map(|value| value.to_string())),
+            ("measurements", self.measurements.map(|value| value.to_string())),
+            ("hours", self.hours.map(|value| value.to_string())),
+        ];
+        for (name, text) in texts {
+            text.map_or(Ok(()), |text| ledger.set(name, &text))?;
+        }
+        Ok(())
+    }
 }
 
 /// The trainer and the device of a run.
@@ -162,6 +218,7 @@ fn go(
     let folder = ledger.folder().to_owned();
     let failed = |error: SearchError| RunError::Search { error: error.into(), folder: folder.clone() };
     describe(&ledger, &parts)?;
+    ledger.set(ENDED, "")?;
     let done = ledger.evaluations_before(u64::MAX >> 1)?;
     let control = Control {
         interrupted: surroundings.interrupted.clone(),
@@ -173,11 +230,15 @@ fn go(
         Search { settings: &settings, ledger: &mut ledger, accuracy: &*parts.accuracy, device: &mut *parts.device };
     match search.run(&control) {
         Ok(ended) => {
+            ledger.set(ENDED, ended.name())?;
             let page = crate::report::html::render(&summarise(&ledger)?)?;
             crate::files::write_atomically(&folder.join("report.html"), page.as_bytes())?;
             Ok(Outcome::Finished(ended))
         }
-        Err(SearchError::Stopped) => Ok(Outcome::Stopped),
+        Err(SearchError::Stopped) => {
+            ledger.set(ENDED, STOPPED)?;
+            Ok(Outcome::Stopped)
+        }
         Err(error) => Err(failed(error)),
     }
 }

@@ -7,9 +7,13 @@ use super::candidate::Candidate;
 use super::control::Control;
 use super::evaluate::{Task, evaluate};
 use super::latencies::Latencies;
-use super::proposer::Proposer;
+use super::proposer::{Proposal, Proposer};
 use super::{Search, SearchError, generator, timed, training_seed};
-use crate::store::{Experience, Seconds, Step};
+use crate::network::Resource;
+use crate::store::{BeyondLimits, Experience, Seconds, Step};
+
+/// Samples behind one candidate within the limits, at most, as a multiple of those a step wants.
+const MOST_DRAWS: usize = 50;
 
 /// A candidate of this step with its accuracy.
 struct Judged<'a> {
@@ -30,8 +34,7 @@ impl Search<'_> {
         let mut seconds = Seconds::default();
         let mut step = Step { step: number, ..Step::default() };
 
-        let candidates = timed(&mut seconds.controller, || self.sample(number, proposer))?;
-        step.sampled = candidates.len();
+        let candidates = timed(&mut seconds.controller, || self.sample(number, proposer, &mut step))?;
         let unique = first_of_each(&candidates);
         let fresh = self.fresh(&unique, number)?;
         step.duplicates = candidates.len() - fresh.len();
@@ -70,12 +73,39 @@ impl Search<'_> {
         Ok(step)
     }
 
-    fn sample(&self, number: u64, proposer: &mut dyn Proposer) -> Result<Vec<Candidate>, SearchError> {
+    /// Samples until the step has its candidates within the limits, or the limits prove too tight for that.
+    fn sample(&self, number: u64, proposer: &mut dyn Proposer, step: &mut Step) -> Result<Vec<Candidate>, SearchError> {
         let random = &mut generator(self.settings.seed, number, "propose");
-        let proposals = proposer.propose(self.settings.search.sampled_per_step, random)?;
-        let candidates = proposals.into_iter().map(|proposal| Candidate::new(proposal, &self.settings.space));
-        // A network too large for any file is no candidate.
-        candidates.filter(|candidate| !matches!(candidate, Err(SearchError::Expand(_)))).collect()
+        let wanted = self.settings.search.sampled_per_step;
+        let mut candidates = Vec::new();
+        for _ in 0..MOST_DRAWS {
+            for proposal in proposer.propose(wanted - candidates.len(), random)? {
+                step.sampled += 1;
+                candidates.extend(self.within_limits(proposal, &mut step.beyond_limits)?);
+            }
+            if candidates.len() == wanted {
+                break;
+            }
+        }
+        Ok(candidates)
+    }
+
+    /// The proposal as a candidate, or the count of what it has too much of.
+    fn within_limits(&self, proposal: Proposal, beyond: &mut BeyondLimits) -> Result<Option<Candidate>, SearchError> {
+        let candidate = match Candidate::new(proposal, &self.settings.space) {
+            Err(SearchError::Expand(_)) => {
+                beyond.undeployable += 1;
+                return Ok(None);
+            }
+            candidate => candidate?,
+        };
+        match self.settings.limits.exceeded(&candidate.network) {
+            None => return Ok(Some(candidate)),
+            Some(Resource::Params) => beyond.params += 1,
+            Some(Resource::Madds) => beyond.madds += 1,
+            Some(Resource::MemoryMb) => beyond.memory_mb += 1,
+        }
+        Ok(None)
     }
 
     /// The candidates whose network no earlier step evaluated. (One that this step evaluated before it was
@@ -193,9 +223,13 @@ impl Step {
         let percent = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.1} %"));
         let reward = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.4}"));
         format!(
-            "step {:>3}: sampled {}, known {}, screened out {}, trained {}, timed {} (predictor off by {}, drift {}); reward mean {}, best {}",
+            "step {:>3}: sampled {}{}, known {}, screened out {}, trained {}, timed {} (predictor off by {}, drift {}); reward mean {}, best {}",
             self.step,
             self.sampled,
+            match self.beyond_limits.total() {
+                0 => String::new(),
+                beyond => format!(", beyond limits {beyond}"),
+            },
             self.duplicates,
             self.screened,
             self.trained,

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-pub use rows::{Evaluation, Experience, FinalRow, Measurement, Purpose, Seconds, Step};
+pub use rows::{BeyondLimits, Evaluation, Experience, FinalRow, Measurement, Purpose, Seconds, Step};
 
 /// What went wrong with a run directory.
 #[derive(Debug, thiserror::Error)]

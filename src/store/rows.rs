@@ -49,6 +49,8 @@ impl Purpose {
 /// A finished timing of one network.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measurement {
+    /// The device's place among the search file's, from 0.
+    pub device: usize,
     /// [`crate::network::Network::digest`].
     pub digest: String,
     /// Architecture line, or the name of a reference network.
@@ -59,6 +61,8 @@ pub struct Measurement {
     pub step: u64,
     /// The latency that counts, freed of the drift.
     pub latency_ms: f64,
+    /// Low and high end of its 95 % interval, as the scatter of its loads gives it.
+    pub interval_ms: [f64; 2],
     /// How much slower the device was than when it was calibrated, by networks of known latency timed along.
     pub drift: Option<f64>,
     /// What the predictor said before the timing: latency, low and high end of its interval.
@@ -91,14 +95,47 @@ impl std::ops::AddAssign for Seconds {
     }
 }
 
+/// Candidates that no training was spent on because they need more than allowed, by the first limit they exceed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BeyondLimits {
+    /// Too many parameters.
+    pub params: usize,
+    /// Too many multiply-adds.
+    pub madds: usize,
+    /// Too much activation memory.
+    pub memory_mb: usize,
+    /// Too large for any file.
+    pub undeployable: usize,
+}
+
+impl BeyondLimits {
+    /// All of them.
+    pub fn total(&self) -> usize {
+        self.params + self.madds + self.memory_mb + self.undeployable
+    }
+}
+
+impl std::ops::AddAssign for BeyondLimits {
+    fn add_assign(&mut self, other: Self) {
+        self.params += other.params;
+        self.madds += other.madds;
+        self.memory_mb += other.memory_mb;
+        self.undeployable += other.undeployable;
+    }
+}
+
 /// What one step did.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Step {
     /// From 1.
     pub step: u64,
     /// Candidates the proposer sampled.
     pub sampled: usize,
-    /// Of those, networks already evaluated, in this step or before.
+    /// Of those, the ones beyond the limits on parameters, multiply-adds and memory.
+    pub beyond_limits: BeyondLimits,
+    /// Of the others, networks already evaluated, in this step or before.
     pub duplicates: usize,
     /// New networks the predictor turned away.
     pub screened: usize,
@@ -241,15 +278,18 @@ impl Ledger {
             None => [None; 3],
         };
         let statement =
-            "INSERT INTO measurements (digest, architecture, purpose, step, latency_ms, drift, predicted_ms,
-                         low_ms, high_ms, timing, seconds, finished)
-                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
+            "INSERT INTO measurements (device, digest, architecture, purpose, step, latency_ms, least_ms, most_ms,
+                         drift, predicted_ms, low_ms, high_ms, timing, seconds, finished)
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
         let values = params![
+            m.device,
             m.digest,
             m.architecture,
             m.purpose.name(),
             m.step,
             m.latency_ms,
+            m.interval_ms[0],
+            m.interval_ms[1],
             m.drift,
             predicted,
             low,
@@ -261,13 +301,19 @@ impl Ledger {
         self.check(self.connection.execute(statement, values)).map(drop)
     }
 
-    /// The timing of a network for one purpose, if it was done.
+    /// The timing of a network on one device for one purpose, if it was done.
     ///
     /// # Errors
     /// A database error.
-    pub fn measurement(&self, digest: &str, purpose: Purpose) -> Result<Option<Measurement>, StoreError> {
-        let query = format!("{MEASUREMENT} WHERE digest = ?1 AND purpose = ?2");
-        self.check(self.connection.query_row(&query, params![digest, purpose.name()], read_measurement).optional())
+    pub fn measurement(
+        &self,
+        device: usize,
+        digest: &str,
+        purpose: Purpose,
+    ) -> Result<Option<Measurement>, StoreError> {
+        let query = format!("{MEASUREMENT} WHERE device = ?1 AND digest = ?2 AND purpose = ?3");
+        let values = params![device, digest, purpose.name()];
+        self.check(self.connection.query_row(&query, values, read_measurement).optional())
     }
 
     /// All timings in the order they were made.
@@ -374,7 +420,7 @@ fn read_evaluation(row: &Row<'_>) -> rusqlite::Result<Evaluation> {
 
 const MEASUREMENT: &str =
     "SELECT digest, architecture, purpose, step, latency_ms, predicted_ms, low_ms, high_ms, timing,
-                           seconds, drift FROM measurements";
+                           seconds, drift, device, least_ms, most_ms FROM measurements";
 
 fn read_measurement(row: &Row<'_>) -> rusqlite::Result<Measurement> {
     let purpose: String = row.get(2)?;
@@ -393,6 +439,8 @@ fn read_measurement(row: &Row<'_>) -> rusqlite::Result<Measurement> {
         timings: row.get(8)?,
         seconds: row.get(9)?,
         drift: row.get(10)?,
+        device: row.get(11)?,
+        interval_ms: [row.get(12)?, row.get(13)?],
     })
 }
 

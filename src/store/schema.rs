@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 /// Format of the tables below; raised when they change.
-pub const FORMAT: &str = "2";
+pub const FORMAT: &str = "3";
 
 const TABLES: &str = "
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -25,11 +25,14 @@ CREATE TABLE evaluations (
 -- One finished timing.
 CREATE TABLE measurements (
     id           INTEGER PRIMARY KEY AUTOINCREMENT,
+    device       INTEGER NOT NULL,      -- its place among the search file's devices, from 0
     digest       TEXT NOT NULL,
     architecture TEXT NOT NULL,
     purpose      TEXT NOT NULL,         -- warm-up or search
     step         INTEGER NOT NULL,
-    latency_ms   REAL NOT NULL,         -- freed of the drift
+    latency_ms   REAL NOT NULL,         -- freed of the drift, as is its 95 % interval:
+    least_ms     REAL NOT NULL,
+    most_ms      REAL NOT NULL,
     drift        REAL,                  -- the device's slowness now over that at its calibration
     predicted_ms REAL,                  -- what the predictor said beforehand, with its interval
     low_ms       REAL,
@@ -37,7 +40,7 @@ CREATE TABLE measurements (
     timing       TEXT NOT NULL,         -- every sample, JSON
     seconds      REAL NOT NULL,
     finished     TEXT NOT NULL,
-    UNIQUE (digest, purpose)
+    UNIQUE (device, digest, purpose)
 ) STRICT;
 
 -- One finished step and the proposer's state behind it.
