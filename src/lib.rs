@@ -14,6 +14,7 @@
 //! | [`space`] | the factorized hierarchical search space as data, tokens ↔ architecture, block strings, reference networks |
 //! | [`network`] | the one expansion into layers; parameters, multiply-adds, memory, weights |
 //! | [`tflite`] | the .tflite writer, and a reader for checks |
+//! | [`adb`] | the link to phones: the adb server's socket, commands, files |
 //! | [`device`] | what can time a model, measurement sessions and their statistics |
 //! | [`latency`] | features, measured data, regressors, intervals, calibration |
 //! | [`train`] | data sets, the torch model of a network, proxy training, other sources of accuracy |
@@ -26,8 +27,9 @@
 //! | [`cli`] | the command line |
 //!
 //! Each uses only those before it in the order `documents`, `files` < `space` < `external`, `network`, `controller`,
-//! `store` < `tflite`, `train`, `report` < `device` < `latency` < `search` < `cli`.
+//! `store` < `tflite`, `train`, `report`, `adb` < `device` < `latency` < `search` < `cli`.
 
+pub mod adb;
 pub mod cli;
 #[cfg(feature = "torch")]
 pub mod controller;
