@@ -3,7 +3,8 @@
 
 libtorch (CPU part) and libLiteRt.so come out of pinned, hash-checked wheels (requirements.txt) and live in
 $MNAS_CACHE, by default ~/.cache/mnas, so that every checkout shares them. An existing LIBTORCH, LIBTORCH_USE_PYTORCH=1
-or LITERT_LIBRARY is respected and its wheel is not fetched. `--tools` fetches the spelling checker of `make test` too.
+or LITERT_LIBRARY is respected and its wheel is not fetched. `--tools` also fetches what only `make test` needs: the
+spelling checker, and adb with what plays phones for it (android.py).
 """
 
 import os
@@ -14,6 +15,8 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+
+import android
 
 HERE = pathlib.Path(__file__).resolve().parent
 REPOSITORY = HERE.parent
@@ -92,12 +95,17 @@ def build(name, packages, member, finish=lambda folder: None):
             for wheel in download(packages, scratch):
                 unpack(wheel, member, made)
             finish(made)
-            try:
-                made.rename(target)
-            except OSError:
-                if not target.exists():  # else another setup was faster
-                    raise
+            settle(made, target)
     return target
+
+
+def settle(made, target):
+    """Gives a finished folder its name."""
+    try:
+        made.rename(target)
+    except OSError:
+        if not target.exists():  # else another setup was faster
+            raise
 
 
 def libtorch():
@@ -120,6 +128,30 @@ def typos():
         return "typos" if name.endswith("/scripts/typos") else None
 
     return build(f"typos-{version('typos')}", ["typos"], member, lambda folder: (folder / "typos").chmod(0o755))
+
+
+def phones():
+    """adb and what plays phones for it, or adb alone; none if neither can be had, which is no reason to stop."""
+    kinds = {"phones": android.PHONE, "adb": ["adb"]}
+    for kind, packages in kinds.items():
+        target = CACHE / f"android-{kind}-{android.codename()}"
+        if target.exists():
+            return target
+        CACHE.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
+            scratch = pathlib.Path(scratch)
+            made = scratch / "made"
+            made.mkdir()
+            try:
+                android.unpack(android.fetch(packages, scratch), made)
+                android.check(made)
+            except android.Unavailable as problem:
+                print(f"setup: {', '.join(packages)} cannot be had: {problem}", file=sys.stderr)
+                continue
+            settle(made, target)
+        return target
+    print("setup: tests with phones will be skipped, or use what is installed: adb, adbd, mksh and toybox", file=sys.stderr)
+    return None
 
 
 def link(name, target):
@@ -146,6 +178,9 @@ def main():
         link("litert", litert())
     if "--tools" in sys.argv[1:]:
         link("typos", typos())
+        tools = phones()
+        if tools:
+            link("android", tools)
 
 
 if __name__ == "__main__":
