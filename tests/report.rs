@@ -12,7 +12,8 @@ fn data() -> ReportData {
         measurements: 12,
         seconds: Seconds { training: 231.4, measuring: 48.2, controller: 2.9, total: 285.0 },
         overhead_percent: 0.9,
-        target: TargetSummary { latency_ms: 2.0, reward: "soft".into() },
+        budget: BudgetSummary { evaluations: 48, ..BudgetSummary::default() },
+        ended: Some("evaluations".into()),
         device: DeviceSummary {
             id: "host".into(),
             model: "Example CPU <8> & Co".into(),
@@ -36,7 +37,20 @@ fn data() -> ReportData {
             let predicted_ms = latency_ms * random.gen_range(0.93..1.09);
             data.predictor.pairs.push(PredictedMeasured { predicted_ms, measured_ms: latency_ms });
         }
-        data.candidates.push(Candidate { architecture, accuracy, latency_ms, measured, reward });
+        let width = if measured { 0.01 } else { 0.05 };
+        data.candidates.push(Candidate {
+            architecture,
+            accuracy,
+            latency_ms,
+            low_ms: latency_ms * (1.0 - width),
+            high_ms: latency_ms * (1.0 + width),
+            measured,
+            reward,
+            reward_low: reward * (1.0 - 0.07 * width),
+            params: 150_000 + 1000 * index as usize,
+            madds: 4_000_000 + 50_000 * index as usize,
+            memory_mb: 0.2,
+        });
         let before = data.best_reward_by_evaluation.last().copied().unwrap_or(0.0);
         data.best_reward_by_evaluation.push(reward.max(before));
     }
@@ -61,7 +75,22 @@ fn data() -> ReportData {
     }
     data.evaluations = data.candidates.len();
     data.predictor = data.predictor.pairs.into();
-    data.best = data.candidates.iter().max_by(|a, b| a.reward.total_cmp(&b.reward)).cloned();
+    let mut by_reward = data.candidates.clone();
+    by_reward.sort_by(|a, b| b.reward.total_cmp(&a.reward));
+    data.pick = Pick {
+        best: by_reward.first().cloned(),
+        target_met: Some(TargetMet::Yes),
+        runner_up: by_reward.get(1).cloned(),
+        target: TargetSummary { latency_ms: 2.0, reward: "soft".into(), alpha: -0.07, beta: -0.07 },
+    };
+    let by_evaluation: Vec<f64> = (0..48).map(|index| 1.2 + 0.01 * f64::from(index)).collect();
+    data.hypervolume =
+        Hypervolume { value: 1.67, share: 0.4175, reference_accuracy: 0.0, reference_ms: 4.0, by_evaluation };
+    data.phases = vec![
+        phase("sampled", 384, "drawn by ppo in 6 steps", Some(2.9)),
+        phase("beyond limits", 9, "9 too many parameters", None),
+        phase("trained", 48, "their accuracy was obtained", Some(231.4)),
+    ];
     data.final_rows = vec![
         final_row("best", 1.98, Some(0.731), Some(0.62), 5_400_000, 181_000),
         final_row("second", 2.21, Some(0.728), Some(0.69), 6_100_000, 203_000),
@@ -69,6 +98,10 @@ fn data() -> ReportData {
         final_row("mobilenet-v2@0.35/64", 3.20, None, Some(1.0), 27_700_000, 1_677_000),
     ];
     data
+}
+
+fn phase(phase: &str, count: usize, why: &str, seconds: Option<f64>) -> Phase {
+    Phase { phase: phase.to_owned(), count, why: why.to_owned(), seconds }
 }
 
 fn final_row(
@@ -95,9 +128,13 @@ fn final_row(
 #[test]
 fn the_text_is_a_headline_and_aligned_tables() {
     insta::assert_snapshot!(text::render(&data()), @r"
-    best: accuracy 80.3 %, 1.67 ms predicted (target 2.00 ms), reward 0.8137
+    best: accuracy 80.3 %, 1.67 ms predicted, 1.58 to 1.75 (target 2.00 ms: kept), reward 0.8137
       input=64 stem=16 r1_k3_s11_e1_i16_o8 r3_k5_s22_e3_i8_o24 classes=10
+      0.20 M parameters, 6.30 M multiply-adds, 0.20 MB of activations
+    runner-up: accuracy 84.9 %, 3.86 ms predicted, 0.0028 less reward
     48 evaluations, 12 measurements in 4 min 45 s; ppo with the soft reward, seed 1, on Example CPU <8> & Co
+    the search: its budget of 48 evaluations is spent
+    hypervolume of the front: 41.8 % of the plane above accuracy 0 and below 4.00 ms
     predictor: 4.3 % mean error on 12 candidates timed later
     the loop's own overhead, controller included: 0.90 % of the wall time
 
@@ -110,28 +147,35 @@ fn the_text_is_a_headline_and_aligned_tables() {
     mobilenet-v2@0.35/64  3.20 ms  3.18 to 3.23            1.00         –         27.7 M      1.68 M
 
     Pareto front
-    latency     source  accuracy  reward
-    ───────  ─────────  ────────  ──────
-    1.01 ms   measured    70.9 %  0.7437
-    1.12 ms  predicted    75.3 %  0.7838
-    1.35 ms  predicted    76.8 %  0.7898
-    1.58 ms  predicted    78.8 %  0.8008
-    1.67 ms  predicted    80.3 %  0.8137
-    2.44 ms  predicted    80.8 %  0.7971
-    2.92 ms  predicted    83.1 %  0.8096
-    3.84 ms  predicted    84.2 %  0.8041
-    3.86 ms  predicted    84.9 %  0.8110
+    latency      interval     source  accuracy  reward  multiply-adds  parameters
+    ───────  ────────────  ─────────  ────────  ──────  ─────────────  ──────────
+    1.01 ms  1.00 to 1.02   measured    70.9 %  0.7437         5.75 M      0.18 M
+    1.12 ms  1.06 to 1.17  predicted    75.3 %  0.7838         6.05 M      0.19 M
+    1.35 ms  1.28 to 1.41  predicted    76.8 %  0.7898         5.70 M      0.18 M
+    1.58 ms  1.50 to 1.66  predicted    78.8 %  0.8008         6.25 M      0.20 M
+    1.67 ms  1.58 to 1.75  predicted    80.3 %  0.8137         6.30 M      0.20 M
+    2.44 ms  2.31 to 2.56  predicted    80.8 %  0.7971         5.40 M      0.18 M
+    2.92 ms  2.77 to 3.06  predicted    83.1 %  0.8096         6.20 M      0.19 M
+    3.84 ms  3.64 to 4.03  predicted    84.2 %  0.8041         5.25 M      0.17 M
+    3.86 ms  3.66 to 4.05  predicted    84.9 %  0.8110         5.50 M      0.18 M
+
+    What happened to the candidates
+    phase          count        time  why
+    ─────────────  ─────  ──────────  ───────────────────────────
+    sampled          384       2.9 s  drawn by ppo in 6 steps
+    beyond limits      9           –  9 too many parameters
+    trained           48  3 min 51 s  their accuracy was obtained
 
     Candidates by step
-    step  sampled  duplicates  screened out  trained  timed  drift  entropy
-    ────  ───────  ──────────  ────────────  ───────  ─────  ─────  ───────
-    1          64           0            56        8      2      –     0.94
-    2          64           3            53        8      2      –     0.89
-    3          64           6            50        8      2      –     0.84
-    4          64           9            47        8      2      –     0.79
-    5          64          12            44        8      2      –     0.74
-    6          64          15            41        8      2      –     0.69
-    all       384          45           291       48     12      –     0.69
+    step  sampled  beyond limits  known  screened out  trained  failed  timed  off by  drift  entropy  best reward
+    ────  ───────  ─────────────  ─────  ────────────  ───────  ──────  ─────  ──────  ─────  ───────  ───────────
+    1          64              0      0            56        8       0      2       –      –     0.94            –
+    2          64              0      3            53        8       0      2       –      –     0.89            –
+    3          64              0      6            50        8       0      2       –      –     0.84            –
+    4          64              0      9            47        8       0      2       –      –     0.79            –
+    5          64              0     12            44        8       0      2       –      –     0.74            –
+    6          64              0     15            41        8       0      2       –      –     0.69            –
+    all       384              0     45           291       48       0     12       –      –     0.69            –
 
     Time
     spent on     wall time    share
@@ -171,11 +215,11 @@ fn long_searches_are_summed_up_without_losing_a_candidate() {
     let phases = tables.iter().find(|table| table.title == "Candidates by step").unwrap();
     let (total, rows) = phases.rows.split_last().unwrap();
     assert!(rows.len() <= 20);
-    for column in [1, 4] {
+    for column in [1, 5] {
         let sum: usize = rows.iter().map(|row| row[column].parse::<usize>().unwrap()).sum();
         assert_eq!(sum.to_string(), total[column]);
     }
-    assert_eq!((total[1].as_str(), total[6].as_str()), ("2500", "–"));
+    assert_eq!((total[1].as_str(), total[10].as_str()), ("2500", "–"));
 }
 
 /// Checks that tags close in order; returns the names of all elements.
@@ -207,12 +251,12 @@ fn elements(document: &str) -> Vec<String> {
 fn plots_are_well_formed_and_hold_every_candidate() {
     let data = data();
     let plots = svg::all(&data).unwrap();
-    assert_eq!(plots.len(), 4);
+    assert_eq!(plots.len(), 5);
     for plot in &plots {
         assert!(plot.svg.starts_with("<svg") && !plot.svg.contains("NaN"), "{}", plot.title);
         elements(&plot.svg);
     }
-    let circles = elements(&plots[0].svg).iter().filter(|name| *name == "circle").count();
+    let circles = elements(&plots[1].svg).iter().filter(|name| *name == "circle").count();
     assert_eq!(circles, 48 + 1, "every candidate and the legend's sign");
 }
 
@@ -222,7 +266,7 @@ fn the_page_is_well_formed_whatever_names_say_and_asks_the_network_for_nothing()
     hostile.device.model = "<script>alert('x')</script> \"phone\" & more".into();
     hostile.final_rows[0].name = "</td><img src=x onerror=alert(1)>".into();
     hostile.accuracy_source = "</section>".into();
-    for candidate in hostile.best.iter_mut().chain(&mut hostile.pareto) {
+    for candidate in hostile.pick.best.iter_mut().chain(&mut hostile.pareto) {
         candidate.architecture = "<b>bold</b>".into();
     }
     let page = html::render(&hostile).unwrap();

@@ -194,6 +194,19 @@ fn the_report_of_a_search_holds_together() {
     assert!(rewards.is_sorted(), "the best reward so far never falls: {rewards:?}");
     assert!(report["measurements"].as_u64().unwrap() >= 8, "two networks are timed in each of four steps");
     assert_eq!(report["best"]["measured"], true);
+    assert_eq!(rewards.last().copied(), report["best"]["reward"].as_f64(), "the curve ends at the choice");
+    assert_eq!(report["ended"], "evaluations");
+    let volumes = report["hypervolume"]["by_evaluation"].as_array().unwrap();
+    assert!(volumes.len() == 24 && volumes.iter().map(Value::as_f64).is_sorted());
+    assert_eq!(report["hypervolume"]["reference_ms"], 2.0, "twice the target");
+    let count = |name: &str| {
+        let phase = report["phases"].as_array().unwrap().iter().find(|phase| phase["phase"] == name);
+        phase.map_or(0, |phase| phase["count"].as_u64().unwrap())
+    };
+    assert_eq!((count("measured first"), count("trained"), count("timed at the end")), (20, 24, 5));
+    let (lost, left) = (count("known already") + count("screened out"), count("trained") + count("failed"));
+    assert_eq!(count("sampled"), lost + left, "every sampled network is accounted for: {}", report["phases"]);
+    assert_eq!(count("timed"), report["measurements"].as_u64().unwrap());
     let front: Vec<(f64, f64)> = report["pareto"]
         .as_array()
         .unwrap()
@@ -223,7 +236,8 @@ fn a_space_that_runs_out_ends_the_search_instead_of_turning_for_ever() {
     let bench = Bench::new(&search_file("random", 500, 0));
     fs_err::write(bench.path("space.toml"), tiny).unwrap();
     finish(bench.start("run"));
-    assert_eq!(bench.report("run")["evaluations"], 32);
+    let report = bench.report("run");
+    assert_eq!((&report["evaluations"], &report["ended"]), (&32.into(), &"converged".into()));
 }
 
 #[test]
@@ -244,6 +258,7 @@ fn stop_ends_a_run_that_resume_completes() {
     finish(spawn(&["stop", bench.path("run").to_str().unwrap()]));
     let message = failure(process, 130);
     assert!(message.contains("mnas resume"), "{message}");
+    assert_eq!(bench.report("run")["ended"], "stopped");
     finish(bench.resume("run", &[]));
     assert_eq!(bench.report("run")["evaluations"], 30);
 }
@@ -456,4 +471,54 @@ fn every_budget_can_be_raised_and_none_below_what_makes_sense() {
         assert!(failure(bench.resume("run", &wrong), 1).contains(hint));
     }
     assert_eq!(bench.report("run")["evaluations"], 36, "a refused budget changes nothing");
+}
+
+/// What `mnas report` says with more arguments.
+fn report_with(bench: &Bench, more: &[&str]) -> Value {
+    let output = mnas().args(["report", "--json"]).arg(bench.path("run")).args(more).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[test]
+fn a_finished_run_answers_for_other_targets_without_searching_again() {
+    let bench = Bench::new(&search_file("evolution", 24, 0));
+    finish(bench.start("run"));
+    let own = bench.report("run");
+    let before = fs_err::read(bench.path("run/run.sqlite")).unwrap();
+    let number = |value: &Value, name: &str| value[name].as_f64().unwrap();
+    let mut latencies: Vec<f64> =
+        own["candidates"].as_array().unwrap().iter().map(|candidate| number(candidate, "latency_ms")).collect();
+    latencies.sort_by(f64::total_cmp);
+    let target_ms = latencies[8];
+    let other = report_with(&bench, &["--target-ms", &target_ms.to_string(), "--reward", "hard"]);
+    assert_eq!(other["pareto"].as_array().unwrap().len(), own["pareto"].as_array().unwrap().len());
+    for (candidate, as_it_was) in
+        other["candidates"].as_array().unwrap().iter().zip(own["candidates"].as_array().unwrap())
+    {
+        for same in ["architecture", "accuracy", "latency_ms", "low_ms", "high_ms", "measured"] {
+            assert_eq!(candidate[same], as_it_was[same]);
+        }
+        let factor = |latency_ms: f64| (target_ms / latency_ms).min(1.0);
+        let reward = number(candidate, "accuracy") * factor(number(candidate, "latency_ms"));
+        assert!((number(candidate, "reward") - reward).abs() < 1e-12);
+        let assured = number(candidate, "accuracy") * factor(number(candidate, "high_ms"));
+        assert!(number(&other["best"], "reward_low") >= assured, "the best of what is assured is chosen");
+    }
+    assert_eq!((&other["target"]["reward"], number(&other["target"], "latency_ms")), (&"hard".into(), target_ms));
+    let several = report_with(&bench, &["--target-ms", "0.5,1,4"]);
+    let several = several.as_array().unwrap();
+    let targets: Vec<f64> = several.iter().map(|pick| number(&pick["target"], "latency_ms")).collect();
+    assert_eq!(targets, [0.5, 1.0, 4.0]);
+    for pick in several {
+        let kept = number(&pick["best"], "high_ms") <= number(&pick["target"], "latency_ms");
+        assert_eq!(pick["target_met"] == "yes", kept);
+    }
+    assert_eq!(fs_err::read(bench.path("run/run.sqlite")).unwrap(), before, "a report changes nothing");
+    assert_eq!(bench.report("run"), own);
+    let wrong =
+        |more: &[&str], code| failure(spawn(&[&["report", bench.path("run").to_str().unwrap()], more].concat()), code);
+    assert!(wrong(&["--target-ms", "0"], 1).contains("above 0"));
+    assert!(wrong(&["--reward", "generous"], 2).contains("soft, hard or absolute"));
+    assert!(wrong(&["--target-ms", "1,2", "-o", "x.html"], 1).contains("one target"));
 }

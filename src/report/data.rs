@@ -2,28 +2,36 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::network::Limits;
 use crate::store::{FinalRow, Seconds, Step};
 
 /// A search's results and how they came about. Latencies in milliseconds, accuracies as fractions.
+///
+/// Every candidate has one latency throughout: of the final session, else measured in the loop, else what the predictor
+/// says that has seen every measurement of the run.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ReportData {
-    /// The candidate the search would return; none before the first evaluation.
-    pub best: Option<Candidate>,
+    /// The candidate the search would return, and how sure that is.
+    #[serde(flatten)]
+    pub pick: Pick,
     /// The candidates that no other beats in both accuracy and latency, by rising latency.
     pub pareto: Vec<Candidate>,
+    /// How much of the plane the front covers.
+    pub hypervolume: Hypervolume,
     /// Accuracies obtained.
     pub evaluations: usize,
     /// Timings made on the device during the search.
     pub measurements: usize,
-    /// Best reward after each evaluation.
+    /// Reward of the best candidate after each evaluation, by the candidates' latencies of the end; one that looks
+    /// better than the final choice counts as much as that one.
     pub best_reward_by_evaluation: Vec<f64>,
     /// Where the time went.
     pub seconds: Seconds,
     /// The loop's own part of the wall time, in percent: all that is neither training nor measuring.
     pub overhead_percent: f64,
-    /// What was asked for.
-    pub target: TargetSummary,
-    /// What the latencies belong to.
+    /// Most that any network may cost.
+    pub limits: Limits,
+    /// The device.
     pub device: DeviceSummary,
     /// Where the accuracies come from, one line.
     pub accuracy_source: String,
@@ -33,6 +41,13 @@ pub struct ReportData {
     pub seed: u64,
     /// Version of this program.
     pub version: String,
+    /// When the search ends.
+    pub budget: BudgetSummary,
+    /// Why its last process ended: `evaluations`, `time` or `converged`, or `stopped` on request; none while it runs
+    /// and after it was killed.
+    pub ended: Option<String>,
+    /// What happened to the candidates, from sampling to the final timing.
+    pub phases: Vec<Phase>,
     /// Every evaluated candidate, in order of evaluation.
     pub candidates: Vec<Candidate>,
     /// What each step of the loop did.
@@ -41,6 +56,42 @@ pub struct ReportData {
     pub predictor: PredictorCheck,
     /// The finalists and the reference networks, timed in interleaved rounds at the end.
     pub final_rows: Vec<FinalRow>,
+}
+
+/// What a run gives for one target.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Pick {
+    /// The network for the target; none before the first evaluation.
+    pub best: Option<Candidate>,
+    /// Whether its latency keeps to the target.
+    pub target_met: Option<TargetMet>,
+    /// The next best network.
+    pub runner_up: Option<Candidate>,
+    /// What was asked for.
+    pub target: TargetSummary,
+}
+
+/// Whether a latency keeps to a target, as far as its interval tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TargetMet {
+    /// The whole interval does.
+    Yes,
+    /// The interval holds the target.
+    Unsure,
+    /// The whole interval lies above the target.
+    No,
+}
+
+impl TargetMet {
+    /// Judges an interval.
+    pub fn of(low_ms: f64, high_ms: f64, target_ms: f64) -> Self {
+        match () {
+            () if high_ms <= target_ms => Self::Yes,
+            () if low_ms <= target_ms => Self::Unsure,
+            () => Self::No,
+        }
+    }
 }
 
 /// One evaluated candidate.
@@ -52,10 +103,37 @@ pub struct Candidate {
     pub accuracy: f64,
     /// Measured if `measured`, else predicted.
     pub latency_ms: f64,
+    /// Low end of the latency's interval: of the measurement (95 %), or of the prediction.
+    pub low_ms: f64,
+    /// High end.
+    pub high_ms: f64,
     /// Whether the latency was timed on the device.
     pub measured: bool,
     /// Its reward.
     pub reward: f64,
+    /// The least reward within the latency's interval.
+    pub reward_low: f64,
+    /// Parameters.
+    pub params: usize,
+    /// Multiply-adds.
+    pub madds: usize,
+    /// Peak activation memory (fp32), in megabytes of 10^6 bytes.
+    pub memory_mb: f64,
+}
+
+/// The area that the Pareto front dominates, up to a reference point.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Hypervolume {
+    /// Accuracy (a fraction) times milliseconds.
+    pub value: f64,
+    /// The same as a fraction of what a network of accuracy 1 and no latency would dominate.
+    pub share: f64,
+    /// Accuracy of the reference point.
+    pub reference_accuracy: f64,
+    /// Latency of the reference point; slower networks do not count.
+    pub reference_ms: f64,
+    /// The value after each evaluation.
+    pub by_evaluation: Vec<f64>,
 }
 
 /// The reward's target.
@@ -65,6 +143,34 @@ pub struct TargetSummary {
     pub latency_ms: f64,
     /// `soft`, `hard` or `absolute`.
     pub reward: String,
+    /// Exponent below the target; without use where the reward is absolute.
+    pub alpha: f64,
+    /// Exponent above the target, or slope where the reward is absolute.
+    pub beta: f64,
+}
+
+/// The budget of a run.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct BudgetSummary {
+    /// Networks whose accuracy is obtained.
+    pub evaluations: u64,
+    /// Networks timed inside the loop; none: as many as the steps ask for.
+    pub measurements: Option<u64>,
+    /// Wall-clock hours.
+    pub hours: Option<f64>,
+}
+
+/// One station on the way of the candidates.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Phase {
+    /// What happened: `sampled`, `screened out`, `trained`, …
+    pub phase: String,
+    /// To how many networks, or how often.
+    pub count: usize,
+    /// Why, or by what rule.
+    pub why: String,
+    /// Wall time spent on it, where it takes any.
+    pub seconds: Option<f64>,
 }
 
 /// The device in words.

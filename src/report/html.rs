@@ -1,28 +1,12 @@
 //! The report as one HTML page that needs nothing else: style and plots stand in it, and no script.
 
-use super::data::ReportData;
-use super::format::{duration, ms, or_dash, percent};
+use super::data::{Candidate, ReportData, TargetMet};
+use super::format::{duration, millions, ms, or_dash, percent};
 use super::svg::{self, PlotError};
 use super::tables::{self, Align, Column, Table};
+use super::words;
 
-const STYLE: &str = "\
-:root { color: #22282f; background: #f4f5f7; font: 16px/1.5 system-ui, sans-serif; }
-body { max-width: 74rem; margin: 0 auto; padding: 1.5rem; }
-h1 { font-size: 1.5rem; margin: 0; } h2 { font-size: 1.1rem; margin: 0 0 .6rem; }
-p { margin: .3rem 0; } .quiet { color: #5d6670; font-size: .9rem; }
-code { font: .85rem/1.4 ui-monospace, monospace; overflow-wrap: anywhere; }
-section { background: #fff; border: 1px solid #dfe3e8; border-radius: 8px; padding: 1rem 1.2rem; margin-top: 1rem; overflow-x: auto; }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(9.5rem, 1fr)); gap: .8rem; margin-top: 1rem; }
-.figures div { background: #fff; border: 1px solid #dfe3e8; border-radius: 8px; padding: .7rem 1rem; }
-.figures b { display: block; font-size: 1.3rem; font-weight: 600; white-space: nowrap; } .figures span { color: #5d6670; font-size: .85rem; }
-.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 30rem), 1fr)); column-gap: 1rem; }
-svg { display: block; width: 100%; height: auto; }
-table { border-collapse: collapse; width: 100%; font-size: .92rem; font-variant-numeric: tabular-nums; }
-th { text-align: right; font-weight: 600; color: #5d6670; border-bottom: 1px solid #c9cfd6; padding: .25rem .6rem; white-space: nowrap; }
-td { text-align: right; padding: .25rem .6rem; border-bottom: 1px solid #eef0f3; white-space: nowrap; }
-th.words, td.words { text-align: left; white-space: normal; } td.words:last-child { font: .82rem/1.4 ui-monospace, monospace; overflow-wrap: anywhere; }
-th:first-child, td:first-child { padding-left: 0; } th:last-child, td:last-child { padding-right: 0; }
-";
+const STYLE: &str = include_str!("style.css");
 
 /// The whole page.
 ///
@@ -39,7 +23,7 @@ pub fn render(data: &ReportData) -> Result<String, PlotError> {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n{headline}{figures}{final_table}{plots}{tables}{origin}\
          </body>\n</html>\n",
-        title = escape(&format!("Search for {} on {}", ms(data.target.latency_ms), data.device.model)),
+        title = escape(&format!("Search for {} on {}", ms(data.pick.target.latency_ms), data.device.model)),
         headline = headline(data),
         figures = figures(data),
         final_table = first.iter().map(table).collect::<String>(),
@@ -64,31 +48,69 @@ pub fn escape(text: &str) -> String {
     safe
 }
 
+/// Which network, how fast, how sure.
 fn headline(data: &ReportData) -> String {
-    let best = match &data.best {
-        Some(best) => format!("<p><code>{}</code></p>\n", escape(&best.architecture)),
-        None => "<p>No candidate has been evaluated yet.</p>\n".to_owned(),
+    let place = format!("{} on {}", ms(data.pick.target.latency_ms), data.device.model);
+    let Some(best) = &data.pick.best else {
+        return format!(
+            "<header>\n<p class=\"quiet\">A network for {}</p>\n<h1>No candidate has been evaluated yet.</h1>\n</header>\n",
+            escape(&place)
+        );
     };
+    let lines =
+        [Some(words::costs(best)), words::runner_up(&data.pick), Some(format!("The search: {}.", words::ended(data)))];
+    let lines: String = lines.into_iter().flatten().map(|line| quiet(&line)).collect();
     format!(
-        "<header>\n<h1>A network for {} on {}</h1>\n{best}</header>\n",
-        escape(&ms(data.target.latency_ms)),
-        escape(&data.device.model)
+        "<header>\n<p class=\"quiet\">The best network found for {place}</p>\n\
+         <h1>{latency} <small>{source}</small> with {accuracy} accuracy</h1>\n{verdict}{gauge}\
+         <code>{architecture}</code>\n{lines}</header>\n",
+        place = escape(&place),
+        latency = ms(best.latency_ms),
+        source = words::source(best),
+        accuracy = percent(best.accuracy),
+        verdict = verdict(data, best),
+        gauge = svg::gauge(best, data.pick.target.latency_ms),
+        architecture = escape(&best.architecture),
+    )
+}
+
+fn verdict(data: &ReportData, best: &Candidate) -> String {
+    let Some(met) = data.pick.target_met else { return String::new() };
+    let class = match met {
+        TargetMet::Yes => "yes",
+        TargetMet::Unsure => "unsure",
+        TargetMet::No => "no",
+    };
+    let interval = if best.measured { "95 % interval of the measurement" } else { "interval of the prediction" };
+    format!(
+        "<p><span class=\"badge {class}\">target of {} {}</span> {interval}: {} ms</p>\n",
+        ms(data.pick.target.latency_ms),
+        words::met(met),
+        words::interval(best),
     )
 }
 
 fn figures(data: &ReportData) -> String {
-    let best = data.best.as_ref();
-    let source = if best.is_some_and(|best| best.measured) { "latency, measured" } else { "latency, predicted" };
+    let best = data.pick.best.as_ref();
+    let of_reference = best.and_then(|best| {
+        let row = data.final_rows.iter().find(|row| row.architecture == best.architecture)?;
+        row.ratio_to_mobilenet_v2
+    });
     let figures = [
-        (or_dash(best, |best| percent(best.accuracy)), "accuracy"),
-        (or_dash(best, |best| ms(best.latency_ms)), source),
         (or_dash(best, |best| format!("{:.4}", best.reward)), "reward"),
-        (data.evaluations.to_string(), "evaluations"),
-        (data.measurements.to_string(), "measurements"),
+        (or_dash(of_reference, |ratio| format!("{ratio:.2} ×")), "MobileNetV2's latency"),
+        (or_dash(best, |best| millions(best.madds)), "multiply-adds"),
+        (or_dash(best, |best| millions(best.params)), "parameters"),
+        (data.evaluations.to_string(), "networks trained"),
+        (data.measurements.to_string(), "timed in the loop"),
         (duration(data.seconds.total), "total time"),
     ];
     let figure = |(value, name): &(String, &str)| format!("<div><b>{}</b><span>{name}</span></div>\n", escape(value));
     format!("<div class=\"figures\">\n{}</div>\n", figures.iter().map(figure).collect::<String>())
+}
+
+fn quiet(line: &str) -> String {
+    format!("<p class=\"quiet\">{}</p>\n", escape(line))
 }
 
 fn section(title: &str, content: &str) -> String {
@@ -97,7 +119,8 @@ fn section(title: &str, content: &str) -> String {
 
 fn table(table: &Table) -> String {
     let row = |kind: &str, cells: Vec<&str>| {
-        let cell = |(cell, (_, align)): (&&str, &Column)| match align {
+        let cell = |(cell, (name, align)): (&&str, &Column)| match align {
+            Align::Left if *name == "architecture" => format!("<{kind} class=\"words line\">{}</{kind}>", escape(cell)),
             Align::Left => format!("<{kind} class=\"words\">{}</{kind}>", escape(cell)),
             Align::Right => format!("<{kind}>{}</{kind}>", escape(cell)),
         };
@@ -111,9 +134,11 @@ fn table(table: &Table) -> String {
 fn origin(data: &ReportData) -> String {
     let mut lines = vec![
         format!(
-            "{} reward with target {}, algorithm {}",
-            data.target.reward,
-            ms(data.target.latency_ms),
+            "{} reward (alpha {}, beta {}) with target {}, algorithm {}",
+            data.pick.target.reward,
+            data.pick.target.alpha,
+            data.pick.target.beta,
+            ms(data.pick.target.latency_ms),
             data.algorithm
         ),
         format!("accuracies: {}", data.accuracy_source),
@@ -122,13 +147,12 @@ fn origin(data: &ReportData) -> String {
             data.device.id, data.device.model, data.device.runtime, data.device.threads
         ),
     ];
-    if let Some(mape) = data.predictor.mape {
-        let pairs = data.predictor.pairs.len();
-        lines.push(format!("predictor: {mape:.1} % mean absolute error on {pairs} candidates timed later"));
+    lines.extend(words::predictor(data));
+    if !data.candidates.is_empty() {
+        lines.push(words::hypervolume(data));
     }
-    lines
-        .push(format!("the loop's own overhead, controller included: {:.2} % of the wall time", data.overhead_percent));
+    lines.push(words::overhead(data));
     lines.push(format!("seed {}, mnas {}", data.seed, data.version));
-    let lines: String = lines.iter().map(|line| format!("<p class=\"quiet\">{}</p>\n", escape(line))).collect();
+    let lines: String = lines.iter().map(|line| quiet(line)).collect();
     section("How this came about", &lines)
 }

@@ -8,5 +8,6 @@ pub mod html;
 pub mod svg;
 pub mod tables;
 pub mod text;
+mod words;
 
-pub use data::{Candidate, DeviceSummary, PredictedMeasured, ReportData, TargetSummary};
+pub use data::{Candidate, DeviceSummary, Pick, ReportData, TargetSummary};

@@ -67,16 +67,18 @@ struct Figure {
 /// # Errors
 /// [`PlotError`], which nothing in the data should cause.
 pub fn all(data: &ReportData) -> Result<Vec<Plot>, PlotError> {
-    let figures = [rewards(data), front(data), predictions(data), exploration(data)];
+    let figures = [front(data), rewards(data), hypervolume(data), exploration(data), predictions(data)];
     figures.into_iter().flatten().map(|figure| Ok(Plot { title: figure.title, svg: draw(&figure)? })).collect()
 }
 
+/// Values with the numbers of their evaluations, from 1.
+fn counted(values: impl Iterator<Item = f64>) -> Vec<(f64, f64)> {
+    values.enumerate().map(|(index, value)| (index as f64 + 1.0, value)).collect()
+}
+
 fn rewards(data: &ReportData) -> Option<Figure> {
-    let counted = |values: Vec<f64>| -> Vec<(f64, f64)> {
-        values.into_iter().enumerate().map(|(index, value)| (index as f64 + 1.0, value)).collect()
-    };
-    let each = counted(data.candidates.iter().map(|candidate| candidate.reward).collect());
-    let best = steps(&counted(data.best_reward_by_evaluation.clone()));
+    let each = counted(data.candidates.iter().map(|candidate| candidate.reward));
+    let best = steps(&counted(data.best_reward_by_evaluation.iter().copied()));
     (!best.is_empty()).then(|| Figure {
         title: "Reward by evaluation",
         axes: ["evaluation", "reward"],
@@ -87,6 +89,20 @@ fn rewards(data: &ReportData) -> Option<Figure> {
     })
 }
 
+fn hypervolume(data: &ReportData) -> Option<Figure> {
+    let reference_ms = data.hypervolume.reference_ms;
+    let shares = data.hypervolume.by_evaluation.iter().map(|value| 100.0 * value / reference_ms);
+    let course = steps(&counted(shares));
+    (course.len() > 1).then(|| Figure {
+        title: "Hypervolume of the Pareto front by evaluation",
+        axes: ["evaluation", "% of the plane up to twice the target"],
+        decimals: [0, 1],
+        vertical: None,
+        legend: SeriesLabelPosition::LowerRight,
+        series: vec![series("dominated by the front", Mark::Line, BLUE, course)],
+    })
+}
+
 fn front(data: &ReportData) -> Option<Figure> {
     let place = |candidate: &Candidate| (candidate.latency_ms, 100.0 * candidate.accuracy);
     let of = |measured: bool| -> Vec<(f64, f64)> {
@@ -94,7 +110,7 @@ fn front(data: &ReportData) -> Option<Figure> {
     };
     let accuracies = || data.candidates.iter().map(|candidate| 100.0 * candidate.accuracy);
     let (least, most) = (accuracies().fold(f64::INFINITY, f64::min), accuracies().fold(f64::NEG_INFINITY, f64::max));
-    let target = vec![(data.target.latency_ms, least), (data.target.latency_ms, most)];
+    let target = vec![(data.pick.target.latency_ms, least), (data.pick.target.latency_ms, most)];
     (!data.candidates.is_empty()).then(|| Figure {
         title: "Accuracy and latency",
         axes: ["latency in ms", "accuracy in %"],
@@ -106,7 +122,7 @@ fn front(data: &ReportData) -> Option<Figure> {
             series("latency measured", Mark::Dots, BLUE, of(true)),
             series("Pareto front", Mark::Line, BLUE, steps(&data.pareto.iter().map(place).collect::<Vec<_>>())),
             series("target", Mark::Dashes, ORANGE, target),
-            series("best", Mark::Halo, ORANGE, data.best.iter().map(place).collect()),
+            series("best", Mark::Halo, ORANGE, data.pick.best.iter().map(place).collect()),
         ],
     })
 }
@@ -146,6 +162,26 @@ fn exploration(data: &ReportData) -> Option<Figure> {
             series("new among the sampled", Mark::Line, ORANGE, new),
         ],
     })
+}
+
+/// A latency with its interval on a scale with the target, to be read at a glance; no document of its own.
+pub(super) fn gauge(best: &Candidate, target_ms: f64) -> String {
+    let most = 1.25 * target_ms.max(best.high_ms);
+    let x = |latency_ms: f64| 10.0 + 680.0 * (latency_ms / most).clamp(0.0, 1.0);
+    let (low, high, value, target) = (x(best.low_ms), x(best.high_ms), x(best.latency_ms), x(target_ms));
+    format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 700 58\" role=\"img\" aria-label=\"latency and target\" \
+         font-family=\"sans-serif\" font-size=\"13\" fill=\"#333a42\">\n\
+         <line x1=\"10\" y1=\"30\" x2=\"690\" y2=\"30\" stroke=\"#c9cfd6\" stroke-width=\"2\"/>\n\
+         <rect x=\"{low:.1}\" y=\"23\" width=\"{width:.1}\" height=\"14\" rx=\"3\" fill=\"#1f5fa8\" fill-opacity=\"0.35\"/>\n\
+         <circle cx=\"{value:.1}\" cy=\"30\" r=\"5\" fill=\"#1f5fa8\"/>\n\
+         <line x1=\"{target:.1}\" y1=\"17\" x2=\"{target:.1}\" y2=\"43\" stroke=\"#d9741e\" stroke-width=\"3\"/>\n\
+         <text x=\"{target:.1}\" y=\"13\" text-anchor=\"middle\" fill=\"#b45a10\">target {target_ms:.2} ms</text>\n\
+         <text x=\"{value:.1}\" y=\"54\" text-anchor=\"middle\">{value_ms:.2} ms</text>\n\
+         <text x=\"10\" y=\"54\">0</text>\n</svg>\n",
+        width = (high - low).max(3.0),
+        value_ms = best.latency_ms,
+    )
 }
 
 fn series(name: &'static str, mark: Mark, colour: RGBColor, points: Vec<(f64, f64)>) -> Series {

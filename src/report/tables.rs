@@ -1,7 +1,8 @@
 //! The report's tables, as cells: text and page differ only in how they draw them.
 
-use super::data::ReportData;
+use super::data::{Candidate, Phase, Pick, ReportData};
 use super::format::{duration, millions, ms, or_dash, percent};
+use super::words;
 use crate::store::{FinalRow, Step};
 
 /// At most so many steps are listed one by one; longer searches are summed up in equal stretches.
@@ -32,7 +33,7 @@ pub struct Table {
 
 /// Every table that has rows, in reading order.
 pub fn all(data: &ReportData) -> Vec<Table> {
-    [finalists(data), pareto(data), phases(data), time(data)]
+    [finalists(data), pareto(data), phases(data), steps(data), time(data)]
         .into_iter()
         .filter(|table| !table.rows.is_empty())
         .collect()
@@ -68,55 +69,120 @@ fn finalists(data: &ReportData) -> Table {
 }
 
 fn pareto(data: &ReportData) -> Table {
-    let row = |candidate: &super::data::Candidate| {
-        let source = if candidate.measured { "measured" } else { "predicted" };
+    let row = |candidate: &Candidate| {
         vec![
             ms(candidate.latency_ms),
-            source.to_owned(),
+            words::interval(candidate),
+            words::source(candidate).to_owned(),
             percent(candidate.accuracy),
             format!("{:.4}", candidate.reward),
+            millions(candidate.madds),
+            millions(candidate.params),
             candidate.architecture.clone(),
         ]
     };
     Table {
         title: "Pareto front",
-        columns: columns(&[], &["latency", "source", "accuracy", "reward"], &["architecture"]),
+        columns: columns(
+            &[],
+            &["latency", "interval", "source", "accuracy", "reward", "multiply-adds", "parameters"],
+            &["architecture"],
+        ),
         rows: data.pareto.iter().map(row).collect(),
     }
 }
 
-fn phases(data: &ReportData) -> Table {
-    let stretch = data.steps.len().div_ceil(MOST_STEP_ROWS).max(1);
-    let mut rows: Vec<Vec<String>> = data.steps.chunks(stretch).map(phase_row).collect();
-    if data.steps.len() > 1 {
-        let mut total = phase_row(&data.steps);
-        total[0] = "all".to_owned();
-        rows.push(total);
-    }
+/// One row per target.
+pub(super) fn picks(picks: &[Pick]) -> Table {
+    let row = |pick: &Pick| {
+        let best = |show: fn(&Candidate) -> String| or_dash(pick.best.as_ref(), show);
+        vec![
+            ms(pick.target.latency_ms),
+            best(|best| percent(best.accuracy)),
+            best(|best| ms(best.latency_ms)),
+            best(words::interval),
+            best(|best| words::source(best).to_owned()),
+            or_dash(pick.target_met, |met| words::met(met).to_owned()),
+            best(|best| format!("{:.4}", best.reward)),
+            best(|best| millions(best.madds)),
+            best(|best| millions(best.params)),
+        ]
+    };
     Table {
-        title: "Candidates by step",
+        title: "The best network for each target",
         columns: columns(
-            &["step"],
-            &["sampled", "duplicates", "screened out", "trained", "timed", "drift", "entropy"],
+            &[],
+            &[
+                "target",
+                "accuracy",
+                "latency",
+                "interval",
+                "source",
+                "target is",
+                "reward",
+                "multiply-adds",
+                "parameters",
+            ],
             &[],
         ),
-        rows,
+        rows: picks.iter().map(row).collect(),
     }
 }
 
-/// Sums over a stretch of steps, and drift and entropy at its end.
-fn phase_row(steps: &[Step]) -> Vec<String> {
+fn phases(data: &ReportData) -> Table {
+    let row = |phase: &Phase| {
+        vec![phase.phase.clone(), phase.count.to_string(), or_dash(phase.seconds, duration), phase.why.clone()]
+    };
+    Table {
+        title: "What happened to the candidates",
+        columns: columns(&["phase"], &["count", "time"], &["why"]),
+        rows: data.phases.iter().map(row).collect(),
+    }
+}
+
+fn steps(data: &ReportData) -> Table {
+    let stretch = data.steps.len().div_ceil(MOST_STEP_ROWS).max(1);
+    let mut rows: Vec<Vec<String>> = data.steps.chunks(stretch).map(steps_row).collect();
+    if data.steps.len() > 1 {
+        let mut total = steps_row(&data.steps);
+        total[0] = "all".to_owned();
+        rows.push(total);
+    }
+    let numbers = [
+        "sampled",
+        "beyond limits",
+        "known",
+        "screened out",
+        "trained",
+        "failed",
+        "timed",
+        "off by",
+        "drift",
+        "entropy",
+        "best reward",
+    ];
+    Table { title: "Candidates by step", columns: columns(&["step"], &numbers, &[]), rows }
+}
+
+/// Sums over a stretch of steps; the predictor's mean error; drift, entropy and reward at its end.
+fn steps_row(steps: &[Step]) -> Vec<String> {
     let (first, last) = (steps.first().copied().unwrap_or_default(), steps.last().copied().unwrap_or_default());
     let sum = |count: fn(&Step) -> usize| steps.iter().map(count).sum::<usize>().to_string();
+    let errors: Vec<f64> = steps.iter().filter_map(|step| step.prediction_mape).collect();
+    let error = (!errors.is_empty()).then(|| errors.iter().sum::<f64>() / errors.len() as f64);
     vec![
         if first.step == last.step { first.step.to_string() } else { format!("{} to {}", first.step, last.step) },
         sum(|step| step.sampled),
+        sum(|step| step.beyond_limits.total()),
         sum(|step| step.duplicates),
         sum(|step| step.screened),
         sum(|step| step.trained),
+        sum(|step| step.failed),
         sum(|step| step.timed),
+        or_dash(error, |error| format!("{error:.1} %")),
         or_dash(last.drift, |drift| format!("{drift:.2}")),
         or_dash(last.entropy, |entropy| format!("{entropy:.2}")),
+        or_dash(last.best_reward, |reward| format!("{reward:.4}")),
     ]
 }
 

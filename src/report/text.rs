@@ -1,8 +1,9 @@
 //! The report for a terminal. Architecture lines are too long for its tables: only the best one is printed.
 
-use super::data::ReportData;
-use super::format::{duration, ms, percent};
+use super::data::{Pick, ReportData};
+use super::format::{duration, ms};
 use super::tables::{self, Align, Table};
+use super::words;
 
 /// The whole report as lines of text.
 pub fn render(data: &ReportData) -> String {
@@ -22,33 +23,44 @@ fn without_architectures(mut table: Table) -> Table {
 }
 
 fn headline(data: &ReportData) -> String {
-    let best = match &data.best {
-        None => "no candidate has been evaluated yet".to_owned(),
-        Some(best) => format!(
-            "best: accuracy {}, {} {} (target {}), reward {:.4}\n  {}",
-            percent(best.accuracy),
-            ms(best.latency_ms),
-            if best.measured { "measured" } else { "predicted" },
-            ms(data.target.latency_ms),
-            best.reward,
-            best.architecture,
-        ),
-    };
-    let predictor = data.predictor.mape.map_or_else(String::new, |mape| {
-        format!("predictor: {mape:.1} % mean error on {} candidates timed later\n", data.predictor.pairs.len())
-    });
-    format!(
-        "{best}\n{} evaluations, {} measurements in {}; {} with the {} reward, seed {}, on {}\n{predictor}\
-         the loop's own overhead, controller included: {:.2} % of the wall time\n",
+    let mut lines = best(&data.pick);
+    lines.push(format!(
+        "{} evaluations, {} measurements in {}; {} with the {} reward, seed {}, on {}",
         data.evaluations,
         data.measurements,
         duration(data.seconds.total),
         data.algorithm,
-        data.target.reward,
+        data.pick.target.reward,
         data.seed,
         data.device.model,
-        data.overhead_percent,
-    )
+    ));
+    lines.push(format!("the search: {}", words::ended(data)));
+    if !data.candidates.is_empty() {
+        lines.push(words::hypervolume(data));
+    }
+    lines.extend(words::predictor(data));
+    lines.push(words::overhead(data));
+    lines.join("\n") + "\n"
+}
+
+/// The lines about one pick.
+fn best(pick: &Pick) -> Vec<String> {
+    let Some(best) = &pick.best else { return vec!["no candidate has been evaluated yet".to_owned()] };
+    let mut lines = vec![
+        format!("best: {}", words::best(pick, best)),
+        format!("  {}", best.architecture),
+        format!("  {}", words::costs(best)),
+    ];
+    lines.extend(words::runner_up(pick));
+    lines
+}
+
+/// What a run gives for each of several targets: a table, and the architectures below it.
+pub fn picks(picks: &[Pick]) -> String {
+    let lines = picks
+        .iter()
+        .filter_map(|pick| Some(format!("{}: {}\n", ms(pick.target.latency_ms), pick.best.as_ref()?.architecture)));
+    format!("{}\n{}", table(&tables::picks(picks)), lines.collect::<String>())
 }
 
 /// One table: its title, then aligned columns.

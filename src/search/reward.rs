@@ -46,6 +46,16 @@ impl RewardKind {
     }
 }
 
+impl std::str::FromStr for RewardKind {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        let known = [Self::Soft, Self::Hard, Self::Absolute];
+        let found = known.into_iter().find(|kind| kind.name() == name);
+        found.ok_or_else(|| format!("the reward is soft, hard or absolute, found '{name}'"))
+    }
+}
+
 /// The `[target]` of a search file, unchecked.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -143,6 +153,22 @@ impl Target {
     /// The form of the reward.
     pub fn kind(&self) -> RewardKind {
         self.kind
+    }
+
+    /// α and β.
+    pub fn weights(&self) -> (f64, f64) {
+        (self.alpha, self.beta)
+    }
+
+    /// The same reward with another T.
+    ///
+    /// # Errors
+    /// [`TargetError::Latency`].
+    pub fn at(self, latency_ms: f64) -> Result<Self, TargetError> {
+        if !(latency_ms > 0.0 && latency_ms.is_finite()) {
+            return Err(TargetError::Latency(latency_ms));
+        }
+        Ok(Self { latency_ms, ..self })
     }
 
     /// The reward of a candidate: `accuracy` a fraction, `latency_ms` finite and above 0.

@@ -37,6 +37,9 @@ pub enum RunError {
         /// The run.
         folder: PathBuf,
     },
+    /// What the run's ledger holds cannot be made a report of.
+    #[error(transparent)]
+    Unreadable(Box<SearchError>),
     /// The report's plots.
     #[error(transparent)]
     Plot(#[from] crate::report::svg::PlotError),

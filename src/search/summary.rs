@@ -1,121 +1,158 @@
 //! What a run found, out of its ledger: the data of `mnas report`.
 
-use std::collections::HashMap;
-
 use super::finale::{SECONDS, TRAINING_SECONDS};
+use super::known::{KnownNetworks, best_so_far, front, hypervolume, pick};
 use super::options::Settings;
-use super::pareto::{Front, Point};
-use super::run::{RunError, settings};
-use crate::report::{Candidate, DeviceSummary, PredictedMeasured, ReportData, TargetSummary};
-use crate::store::{Experience, FinalRow, Ledger, Measurement, Purpose, Seconds, Step, StoreError};
+use super::phases::Story;
+use super::reward::Target;
+use super::run::{ENDED, RunError, settings};
+use crate::report::data::{BudgetSummary, DeviceSummary, Pick, PredictedMeasured, PredictorCheck, ReportData};
+use crate::store::{FinalRow, Ledger, Measurement, Purpose, Seconds, Step, StoreError};
 
-/// Summarises the run of a ledger, finished or not.
-///
-/// A candidate's latency is the best that is known of it: of the final session, else measured in the loop, else the
-/// predictor's when the candidate was last learnt from.
+/// A run as its ledger has it, finished or not.
+pub struct Summary<'a> {
+    ledger: &'a Ledger,
+    settings: Settings,
+    steps: Vec<Step>,
+    finals: Vec<FinalRow>,
+    measurements: Vec<Measurement>,
+    networks: KnownNetworks,
+}
+
+/// The report of a run, finished or not.
 ///
 /// # Errors
 /// An unreadable ledger or search file.
 pub fn summarise(ledger: &Ledger) -> Result<ReportData, RunError> {
-    let settings = settings(ledger)?;
-    let steps = ledger.steps()?;
-    let finals = ledger.finals()?;
-    let measurements = ledger.measurements()?;
-    let candidates = candidates(ledger, &settings, &measurements, &finals)?;
-    let pairs: Vec<PredictedMeasured> = measurements
-        .iter()
-        .filter_map(|m| m.predicted_ms.map(|p| PredictedMeasured { predicted_ms: p[0], measured_ms: m.latency_ms }))
-        .collect();
-    let seconds = seconds(ledger, &steps, &measurements)?;
-    Ok(ReportData {
-        best: best(&candidates, &finals),
-        pareto: pareto(&candidates),
-        evaluations: candidates.len(),
-        measurements: measurements.iter().filter(|m| m.purpose == Purpose::Search).count(),
-        best_reward_by_evaluation: best_so_far(&candidates),
-        seconds,
-        overhead_percent: overhead_percent(&seconds),
-        target: target(&settings),
-        device: device(ledger, &settings)?,
-        accuracy_source: ledger.setting("accuracy")?.unwrap_or_default(),
-        algorithm: settings.search.algorithm.name().to_owned(),
-        seed: settings.seed,
-        version: ledger.setting("version")?.unwrap_or_default(),
-        candidates,
-        steps,
-        predictor: pairs.into(),
-        final_rows: finals,
-    })
+    Summary::read(ledger)?.report()
 }
 
-/// Every evaluated candidate in order of evaluation.
-fn candidates(
-    ledger: &Ledger,
-    settings: &Settings,
-    measurements: &[Measurement],
-    finals: &[FinalRow],
-) -> Result<Vec<Candidate>, StoreError> {
-    let learnt: HashMap<String, Experience> =
-        ledger.experiences()?.into_iter().map(|experience| (experience.digest.clone(), experience)).collect();
-    let in_loop = measurements.iter().filter(|m| m.purpose == Purpose::Search);
-    let measured: HashMap<&str, f64> = in_loop.map(|m| (m.digest.as_str(), m.latency_ms)).collect();
-    let last: HashMap<&str, f64> = finals.iter().map(|row| (row.digest.as_str(), row.latency_ms)).collect();
-    let mut candidates = Vec::new();
-    for evaluation in ledger.evaluations()? {
-        // An evaluation of a step that is still open has no latency yet.
-        let (Ok(accuracy), Some(experience)) = (&evaluation.outcome, learnt.get(&evaluation.digest)) else { continue };
-        let known = last.get(evaluation.digest.as_str()).or_else(|| measured.get(evaluation.digest.as_str())).copied();
-        let latency_ms = known.unwrap_or(experience.latency_ms);
-        candidates.push(Candidate {
-            reward: settings.target.reward(*accuracy, latency_ms).value,
-            accuracy: *accuracy,
-            latency_ms,
-            measured: known.is_some(),
-            architecture: evaluation.architecture,
-        });
+impl<'a> Summary<'a> {
+    /// Reads everything a report needs.
+    ///
+    /// # Errors
+    /// An unreadable ledger or search file.
+    pub fn read(ledger: &'a Ledger) -> Result<Self, RunError> {
+        let settings = settings(ledger)?;
+        let (measurements, finals) = (ledger.measurements()?, ledger.finals()?);
+        let networks = KnownNetworks::read(ledger, settings.seed, &measurements, &finals);
+        let networks = networks.map_err(|error| RunError::Unreadable(error.into()))?;
+        Ok(Self { ledger, steps: ledger.steps()?, settings, finals, measurements, networks })
     }
-    Ok(candidates)
-}
 
-/// The winner of the final session; before there is one, the best measured candidate, else the best at all.
-fn best(candidates: &[Candidate], finals: &[FinalRow]) -> Option<Candidate> {
-    if let Some(row) = finals.iter().find(|row| row.reward.is_some()) {
-        return candidates.iter().find(|candidate| candidate.architecture == row.architecture).cloned();
+    /// The target the run was asked for.
+    pub fn target(&self) -> Target {
+        self.settings.target
     }
-    let measured_first = |candidate: &&Candidate| (candidate.measured, candidate.reward);
-    candidates
-        .iter()
-        .max_by(|a, b| measured_first(a).partial_cmp(&measured_first(b)).unwrap_or(std::cmp::Ordering::Equal))
-        .cloned()
-}
 
-fn pareto(candidates: &[Candidate]) -> Vec<Candidate> {
-    let mut front = Front::default();
-    for candidate in candidates {
-        let (accuracy, latency_ms) = (candidate.accuracy, candidate.latency_ms);
-        front.insert(Point { accuracy, latency_ms, candidate: candidate.clone() });
+    /// The report for the run's own target, with the winner of its final session once there was one.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn report(&self) -> Result<ReportData, RunError> {
+        let winner = self.finals.iter().find(|row| row.reward.is_some());
+        self.with_choice(&self.settings.target, winner.map(|row| row.architecture.as_str()))
     }
-    front.points().iter().map(|point| point.candidate.clone()).collect()
-}
 
-fn best_so_far(candidates: &[Candidate]) -> Vec<f64> {
-    let rise = |best: &mut f64, candidate: &Candidate| {
-        *best = best.max(candidate.reward);
-        Some(*best)
-    };
-    candidates.iter().scan(f64::NEG_INFINITY, rise).collect()
-}
-
-/// Wall time of the steps, of the measurements before the first, and of what came after the last.
-fn seconds(ledger: &Ledger, steps: &[Step], measurements: &[Measurement]) -> Result<Seconds, StoreError> {
-    let warm_up: f64 = measurements.iter().filter(|m| m.purpose == Purpose::WarmUp).map(|m| m.seconds).sum();
-    let stored = |name| Ok::<f64, StoreError>(ledger.setting(name)?.and_then(|text| text.parse().ok()).unwrap_or(0.0));
-    let (measuring, training) = (warm_up + stored(SECONDS)?, stored(TRAINING_SECONDS)?);
-    let mut sum = Seconds { training, measuring, controller: 0.0, total: training + measuring };
-    for step in steps {
-        sum += step.seconds;
+    /// The report as if the run had been asked for another target: the same networks, chosen from anew.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn report_for(&self, target: &Target) -> Result<ReportData, RunError> {
+        self.with_choice(target, None)
     }
-    Ok(sum)
+
+    /// Only the choice for another target.
+    pub fn pick(&self, target: &Target) -> Pick {
+        self.networks.pick(target)
+    }
+
+    fn with_choice(&self, target: &Target, chosen: Option<&str>) -> Result<ReportData, RunError> {
+        let (ledger, settings) = (self.ledger, &self.settings);
+        let candidates = self.networks.candidates(target);
+        let pick = pick(&candidates, chosen, target);
+        let best_rewards = best_so_far(&candidates, pick.best.as_ref());
+        let seconds = self.seconds()?;
+        let story = Story {
+            settings,
+            ledger,
+            steps: &self.steps,
+            measurements: &self.measurements,
+            finals: &self.finals,
+            seconds,
+        };
+        Ok(ReportData {
+            pareto: front(&candidates),
+            hypervolume: hypervolume(&candidates, target),
+            evaluations: candidates.len(),
+            measurements: self.measurements.iter().filter(|m| m.purpose == Purpose::Search).count(),
+            steps: self.steps_with(target, &best_rewards),
+            best_reward_by_evaluation: best_rewards,
+            seconds,
+            overhead_percent: overhead_percent(&seconds),
+            limits: settings.limits,
+            device: self.device()?,
+            accuracy_source: ledger.setting("accuracy")?.unwrap_or_default(),
+            algorithm: settings.search.algorithm.name().to_owned(),
+            seed: settings.seed,
+            version: ledger.setting("version")?.unwrap_or_default(),
+            budget: budget(settings),
+            ended: ledger.setting(ENDED)?.filter(|reason| !reason.is_empty()),
+            phases: story.phases()?,
+            predictor: self.predictor(),
+            final_rows: self.final_rows(target),
+            candidates,
+            pick,
+        })
+    }
+
+    /// The steps, with the best rewards of the report's curve; mean rewards only for the target that was learnt from.
+    fn steps_with(&self, target: &Target, best_rewards: &[f64]) -> Vec<Step> {
+        let own = *target == self.settings.target;
+        let with_best = |step: &Step| {
+            let last = self.networks.evaluated_by(step.step).checked_sub(1);
+            let best_reward = last.and_then(|last| best_rewards.get(last)).copied();
+            Step { best_reward, mean_reward: step.mean_reward.filter(|_| own), ..*step }
+        };
+        self.steps.iter().map(with_best).collect()
+    }
+
+    /// The final table with its rewards for this target.
+    fn final_rows(&self, target: &Target) -> Vec<FinalRow> {
+        let mut rows = self.finals.clone();
+        for row in &mut rows {
+            row.reward = row.accuracy.map(|accuracy| target.reward(accuracy, row.latency_ms).value);
+        }
+        rows
+    }
+
+    fn predictor(&self) -> PredictorCheck {
+        let pair = |m: &Measurement| {
+            m.predicted_ms.map(|p| PredictedMeasured { predicted_ms: p[0], measured_ms: m.latency_ms })
+        };
+        self.measurements.iter().filter_map(pair).collect::<Vec<_>>().into()
+    }
+
+    /// Wall time of the steps, of the measurements before the first, and of what came after the last.
+    fn seconds(&self) -> Result<Seconds, StoreError> {
+        let first = self.measurements.iter().filter(|m| m.purpose == Purpose::WarmUp);
+        let stored = |name| {
+            let text = self.ledger.setting(name)?;
+            Ok::<f64, StoreError>(text.and_then(|text| text.parse().ok()).unwrap_or(0.0))
+        };
+        let measuring = first.map(|m| m.seconds).sum::<f64>() + stored(SECONDS)?;
+        let training = stored(TRAINING_SECONDS)?;
+        let mut sum = Seconds { training, measuring, controller: 0.0, total: training + measuring };
+        for step in &self.steps {
+            sum += step.seconds;
+        }
+        Ok(sum)
+    }
+
+    fn device(&self) -> Result<DeviceSummary, StoreError> {
+        let stored = self.ledger.setting("device")?.and_then(|text| serde_json::from_str(&text).ok());
+        Ok(stored.unwrap_or_else(|| DeviceSummary { id: self.settings.device.id.clone(), ..DeviceSummary::default() }))
+    }
 }
 
 /// Share of the wall time that was neither training nor timing: sampling, learning, predicting, storing.
@@ -126,11 +163,10 @@ fn overhead_percent(seconds: &Seconds) -> f64 {
     100.0 * (seconds.total - seconds.training - seconds.measuring) / seconds.total
 }
 
-fn target(settings: &Settings) -> TargetSummary {
-    TargetSummary { latency_ms: settings.target.latency_ms(), reward: settings.target.kind().name().to_owned() }
-}
-
-fn device(ledger: &Ledger, settings: &Settings) -> Result<DeviceSummary, StoreError> {
-    let stored = ledger.setting("device")?.and_then(|text| serde_json::from_str(&text).ok());
-    Ok(stored.unwrap_or_else(|| DeviceSummary { id: settings.device.id.clone(), ..DeviceSummary::default() }))
+fn budget(settings: &Settings) -> BudgetSummary {
+    BudgetSummary {
+        evaluations: settings.evaluations,
+        measurements: Some(settings.measurements).filter(|measurements| *measurements < u64::MAX),
+        hours: settings.time.map(|time| time.as_secs_f64() / 3600.0),
+    }
 }

@@ -1,0 +1,101 @@
+//! Sentences that text and page share.
+
+use super::data::{Candidate, Pick, ReportData, TargetMet};
+use super::format::{duration, millions, ms, percent};
+
+/// Where a latency comes from.
+pub(super) fn source(candidate: &Candidate) -> &'static str {
+    if candidate.measured { "measured" } else { "predicted" }
+}
+
+/// `1.96 to 2.01`.
+pub(super) fn interval(candidate: &Candidate) -> String {
+    format!("{:.2} to {:.2}", candidate.low_ms, candidate.high_ms)
+}
+
+/// Whether the target is kept.
+pub(super) fn met(met: TargetMet) -> &'static str {
+    match met {
+        TargetMet::Yes => "kept",
+        TargetMet::Unsure => "within the interval",
+        TargetMet::No => "not kept",
+    }
+}
+
+/// The pick in one line: `accuracy 80.3 %, 1.67 ms predicted, 1.60 to 1.75 (target 2.00 ms: kept), reward 0.8137`.
+pub(super) fn best(pick: &Pick, best: &Candidate) -> String {
+    let kept = pick.target_met.map_or_else(String::new, |found| format!(": {}", met(found)));
+    format!(
+        "accuracy {}, {} {}, {} (target {}{kept}), reward {:.4}",
+        percent(best.accuracy),
+        ms(best.latency_ms),
+        source(best),
+        interval(best),
+        ms(pick.target.latency_ms),
+        best.reward,
+    )
+}
+
+/// What a network costs beside its latency.
+pub(super) fn costs(candidate: &Candidate) -> String {
+    format!(
+        "{} parameters, {} multiply-adds, {:.2} MB of activations",
+        millions(candidate.params),
+        millions(candidate.madds),
+        candidate.memory_mb,
+    )
+}
+
+/// The next best, and by how much it is.
+pub(super) fn runner_up(pick: &Pick) -> Option<String> {
+    let (best, next) = (pick.best.as_ref()?, pick.runner_up.as_ref()?);
+    let behind = best.reward - next.reward;
+    let distance = if behind >= 0.0 {
+        format!("{behind:.4} less reward")
+    } else {
+        format!("{:.4} more reward, but less sure of its latency", -behind)
+    };
+    Some(format!(
+        "runner-up: accuracy {}, {} {}, {distance}",
+        percent(next.accuracy),
+        ms(next.latency_ms),
+        source(next),
+    ))
+}
+
+/// Why the search ended.
+pub(super) fn ended(data: &ReportData) -> String {
+    match data.ended.as_deref() {
+        Some("evaluations") => format!("its budget of {} evaluations is spent", data.budget.evaluations),
+        Some("time") => {
+            let hours = data.budget.hours.map_or_else(String::new, |hours| format!(" of {}", duration(3600.0 * hours)));
+            format!("its budget{hours} is spent")
+        }
+        Some("converged") => "it converged: its last steps brought no new network".to_owned(),
+        Some("stopped") => "it was asked to stop; `mnas resume` goes on".to_owned(),
+        Some(other) => other.to_owned(),
+        None => "under way, or killed; `mnas resume` goes on after a kill".to_owned(),
+    }
+}
+
+/// The front's hypervolume with its reference point.
+pub(super) fn hypervolume(data: &ReportData) -> String {
+    let volume = &data.hypervolume;
+    format!(
+        "hypervolume of the front: {} of the plane above accuracy {} and below {}",
+        percent(volume.share),
+        volume.reference_accuracy,
+        ms(volume.reference_ms),
+    )
+}
+
+/// How well the predictor did; none before a candidate was timed.
+pub(super) fn predictor(data: &ReportData) -> Option<String> {
+    let mape = data.predictor.mape?;
+    Some(format!("predictor: {mape:.1} % mean error on {} candidates timed later", data.predictor.pairs.len()))
+}
+
+/// What the loop itself cost.
+pub(super) fn overhead(data: &ReportData) -> String {
+    format!("the loop's own overhead, controller included: {:.2} % of the wall time", data.overhead_percent)
+}
