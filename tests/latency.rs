@@ -47,31 +47,24 @@ fn every_operator_kind_counts_into_its_own_features() {
     let line = "input=64 stem=8 r2_k3_s22_e3_i8_o16_se0.25 r2_k5_s11_e1_i16_o16 r2_k5_s22_e1_i16_o24_pool_conv head=32 classes=10";
     let found = features(line);
     let expected = [
-        (Feature::FirstConv, 32.0 * 32.0 * 27.0 * 8.0 / 1e6),
-        (Feature::FirstConvOutput, 32.0 * 32.0 * 8.0 / 1e6),
-        // Expansions 8 -> 24 at 32² and 16 -> 48 at 16², projections of four layers, the head.
-        (Feature::PointwiseCount, 7.0),
-        (Feature::Depthwise3Strided, 16.0 * 16.0 * 24.0 / 1e6),
+        (Feature::Network, 1.0),
+        // 256 columns of pixels are 1,024 of them: 147 tiles of 7; 8 channels are one tile of 16.
+        (Feature::Stem, 1029.0 * 16.0 * 27.0 / 1e6),
+        (Feature::Depthwise3Strided, 16.0 * 16.0 * 32.0 / 1e6),
         (Feature::Depthwise3, 16.0 * 16.0 * 48.0 / 1e6),
         (Feature::Depthwise5, 2.0 * 16.0 * 16.0 * 16.0 / 1e6),
         (Feature::Depthwise5Strided, 0.0),
-        (Feature::DepthwiseCount, 4.0),
-        (Feature::GateCount, 2.0),
         (Feature::GateMadds, 2.0 * (24.0 * 2.0 + 48.0 * 4.0) / 1e6),
         (Feature::GatePooled, 16.0 * 16.0 * (24.0 + 48.0) / 1e6),
         (Feature::GateScaled, 16.0 * 16.0 * (24.0 + 48.0) / 1e6),
         // 24 channels are two tiles of 16, 64 pixels ten tiles of 7.
-        (Feature::Conv5StridedTiles, 70.0 * 32.0 * 25.0 * 16.0 / 1e6),
-        (Feature::Conv5Tiles, 70.0 * 32.0 * 25.0 * 24.0 / 1e6),
-        (Feature::ConvCount, 2.0),
-        (Feature::MaxPoolCount, 1.0),
+        (Feature::Conv5Strided, 70.0 * 32.0 * 25.0 * 16.0 / 1e6),
+        (Feature::Conv5, 70.0 * 32.0 * 25.0 * 24.0 / 1e6),
+        (Feature::ConvWritten, 2.0 * 70.0 * 32.0 / 1e6),
         (Feature::MaxPool, 8.0 * 8.0 * 24.0 / 1e6),
-        (Feature::AddCount, 4.0),
+        (Feature::Added, (16.0 * 16.0 * 16.0 * 3.0 + 8.0 * 8.0 * 24.0) / 1e6),
         (Feature::HeadPooled, 8.0 * 8.0 * 32.0 / 1e6),
         (Feature::Dense, 320.0 / 1e6),
-        (Feature::DepthStage1, 0.0),
-        (Feature::DepthStage2, 4.0),
-        (Feature::DepthStage3, 2.0),
     ];
     for (feature, value) in expected {
         assert!(
@@ -88,12 +81,10 @@ fn features_and_the_network_agree_on_what_is_counted_twice() {
     for architecture in random_architectures("mnasnet", 50, 1) {
         let network = Network::expand(&architecture).unwrap();
         let found = Features::of(&network);
-        assert!((found.get(Feature::Madds) - network.madds() as f64 / 1e6).abs() < 1e-6);
-        assert_eq!(found.get(Feature::LayerCount), network.layers.len() as f64);
-        let stages = |first: Feature| -> f64 { found.0[first as usize..first as usize + 5].iter().sum() };
-        assert!((stages(Feature::PointwiseStage1) - found.get(Feature::PointwiseTiles)).abs() < 1e-9);
-        assert!((stages(Feature::GatedStage1) - found.get(Feature::GateScaled)).abs() < 1e-9);
-        assert_eq!(stages(Feature::DepthStage1), found.get(Feature::DepthwiseCount) + found.get(Feature::ConvCount));
+        assert!((found.madds() - network.madds() as f64 / 1e6).abs() < 1e-6);
+        assert_eq!(found.get(Feature::Layer), network.layers.len() as f64);
+        let counted: u32 = found.shapes().iter().map(|(_, count)| count).sum();
+        assert_eq!(counted as usize, network.layers.len() + 1, "the network itself is one more");
     }
 }
 
@@ -153,10 +144,10 @@ proptest! {
 fn a_device_whose_time_is_a_sum_of_features_is_recovered_from_sixty_networks() {
     let latency = |network: &Network| {
         let found = Features::of(network);
-        0.8 + 0.03 * found.get(Feature::PointwiseTiles)
+        0.8 + 0.03 * found.get(Feature::Pointwise)
             + 2.5 * found.get(Feature::Depthwise5)
-            + 0.2 * found.get(Feature::GateCount)
-            + 0.05 * found.get(Feature::Conv3Tiles)
+            + 40.0 * found.get(Feature::GateMadds)
+            + 0.05 * found.get(Feature::Conv3)
     };
     let architectures = random_architectures("mnasnet", 160, 2);
     let predictor = Predictor::fit(&measured(&architectures[..60], latency), FitSettings::default()).unwrap();
@@ -170,17 +161,17 @@ fn curved(network: &Network) -> f64 {
     let depthwise = found.get(Feature::Depthwise3) + found.get(Feature::Depthwise5);
     (2.0 + 0.02 * found.get(Feature::Pointwise) + depthwise)
         * (1.0 + 0.1 * depthwise)
-        * (1.0 + 0.02 * found.get(Feature::GateCount)).recip()
+        * (1.0 + 0.02 * found.get(Feature::GateScaled)).recip()
 }
 
 #[test]
-fn the_gaussian_process_is_chosen_where_latencies_do_not_add_up() {
+fn what_each_part_of_the_predictor_adds_is_stated() {
     let architectures = random_architectures("mnasnet", 300, 3);
     let predictor = Predictor::fit(&measured(&architectures[..150], curved), FitSettings::default()).unwrap();
-    let best = predictor.candidates().iter().min_by(|a, b| a.mape.total_cmp(&b.mape)).unwrap();
-    assert!(best.gaussian_process, "{:?}", predictor.candidates());
+    let errors: Vec<f64> = predictor.candidates().iter().map(|candidate| candidate.mape).collect();
+    assert!(errors.len() == 3 && errors[0] > errors[1] && errors[1] > errors[2], "{:?}", predictor.candidates());
     let found = judge(&predictor, &measured(&architectures[150..], curved));
-    assert!(found.mape < 1.5, "{found:?}");
+    assert!(found.mape < 3.0, "{found:?}");
 }
 
 #[test]
@@ -254,13 +245,14 @@ fn a_truncated_edited_or_foreign_predictor_file_is_one_clear_error() {
     let path = folder.path().join("predictor.json");
     demo_predictor().save(&path).unwrap();
     let text = fs_err::read_to_string(&path).unwrap();
-    let weight = text.split("\"constant_ms\": ").nth(1).unwrap().split(',').next().unwrap();
+    let weight =
+        text.split("\"deviations\": ").nth(1).unwrap().split(|c: char| c == ',' || c.is_whitespace()).next().unwrap();
     for (changed, hint) in [
         (text[..text.len() / 2].to_owned(), "not a whole latency predictor"),
         (String::new(), "not a whole latency predictor"),
-        (text.replace(&format!("\"constant_ms\": {weight}"), "\"constant_ms\": 1.25"), "changed after it was saved"),
-        (text.replace("\"format\": 1", "\"format\": 99"), "format 1 was expected, found 99"),
-        ("{\"some\": \"json\"}".to_owned(), "format 1 was expected, found none"),
+        (text.replace(&format!("\"deviations\": {weight}"), "\"deviations\": 1.25"), "changed after it was saved"),
+        (text.replace("\"format\": 2", "\"format\": 99"), "format 2 was expected, found 99"),
+        ("{\"some\": \"json\"}".to_owned(), "format 2 was expected, found none"),
     ] {
         mnas::files::write_atomically(&path, changed.as_bytes()).unwrap();
         let error = Predictor::load(&path).unwrap_err().to_string();

@@ -297,9 +297,8 @@ pub fn predict_from_csv(
     let (validation, mut predictions) = match predictor {
         Some(predictor) => (Validation::of(predictor, &data, &data, None), predict(predictor, architectures)?),
         None => {
-            let (predictor, held_out_ms) = Predictor::cross_validated(&data, settings.fit())?;
-            let intervals = held_out_ms.into_iter().map(|latency_ms| predictor.interval(latency_ms)).collect();
-            let validation = Validation::of_predictions(&predictor, &data, &data, intervals, None);
+            let (predictor, held_out) = Predictor::cross_validated(&data, settings.fit())?;
+            let validation = Validation::of_predictions(&predictor, &data, &data, held_out, None);
             (validation, predict(&predictor, architectures)?)
         }
     };

@@ -217,6 +217,16 @@ impl DataSet {
         part
     }
 
+    /// The indices of the measurements in an order of their own: by architecture line, then by source.
+    pub fn sorted(&self) -> Vec<usize> {
+        let mut order: Vec<usize> = (0..self.len()).collect();
+        order.sort_by_cached_key(|&index| {
+            let row = &self.measurements[index];
+            (row.architecture.to_string(), row.source.clone())
+        });
+        order
+    }
+
     /// Digest (blake3, hexadecimal) of architectures, sources and latencies.
     pub fn digest(&self) -> String {
         let mut hasher = blake3::Hasher::new();

@@ -169,6 +169,25 @@ pub fn measure(
     Ok(log.rows)
 }
 
+/// All rows of a calibration's file of measurements; one that was cut short at the end is left out.
+///
+/// # Errors
+/// A file that cannot be read, or rows that are not a calibration's.
+pub fn read(path: &Path) -> Result<Vec<Row>, CalibrationError> {
+    let text = fs_err::read_to_string(path)?;
+    parse(&text[..whole(&text)], path)
+}
+
+/// Length of the text up to its last whole row.
+fn whole(text: &str) -> usize {
+    text.rfind('\n').map_or(0, |end| end + 1)
+}
+
+fn parse(text: &str, path: &Path) -> Result<Vec<Row>, CalibrationError> {
+    let rows = csv::Reader::from_reader(text.as_bytes()).deserialize().collect::<Result<Vec<Row>, _>>();
+    rows.map_err(|error| CalibrationError::Rows { path: path.display().to_string(), error })
+}
+
 /// The rows of some part as measurements.
 ///
 /// # Errors
@@ -214,13 +233,10 @@ impl Log {
         let mut file = fs_err::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         let mut text = String::new();
         file.read_to_string(&mut text)?;
-        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        let whole = whole(&text);
         file.set_len(whole as u64)?;
         file.seek(SeekFrom::End(0))?;
-        let mut reader = csv::Reader::from_reader(&text.as_bytes()[..whole]);
-        let rows = reader.deserialize().collect::<Result<Vec<Row>, _>>();
-        let rows = rows.map_err(|error| CalibrationError::Rows { path: path.display().to_string(), error })?;
-        Ok(Self { file, rows })
+        Ok(Self { file, rows: parse(&text[..whole], path)? })
     }
 
     fn append(&mut self, row: Row) -> Result<(), CalibrationError> {

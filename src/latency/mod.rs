@@ -2,9 +2,9 @@
 //!
 //! | step | where |
 //! |---|---|
-//! | a network's [`Features`]: sums per operator kind, tile padding and map size included | [`features`] |
+//! | a network's [`Features`]: its layers' shapes, and the work behind each, tile padding included | [`features`] |
 //! | a [`DataSet`] of measured latencies | [`data`] |
-//! | a linear model, a Gaussian process on its residual, chosen by cross-validation, with an interval | [`linear`], [`residual`], [`selection`] |
+//! | a rate for each kind of work, a Gaussian process over layers for what these get wrong, an interval | [`rates`], [`process`], [`selection`] |
 //! | the [`Predictor`], saved with its provenance | [`predictor`] |
 //! | how good it is | [`metrics`], [`validation`], [`report`] |
 //! | measuring a device for it | [`plan`], [`measure`], [`mod@calibrate`] |
@@ -12,13 +12,15 @@
 pub mod calibrate;
 pub mod data;
 pub mod features;
-pub mod linear;
 pub mod measure;
 pub mod metrics;
+mod model;
 pub mod plan;
 pub mod predictor;
+pub mod process;
+pub mod rates;
 pub mod report;
-pub mod residual;
+
 pub mod selection;
 pub mod validation;
 

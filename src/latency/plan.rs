@@ -8,13 +8,12 @@
 
 use std::collections::HashSet;
 
-use ndarray::Array2;
+use ndarray::{Array2, Axis};
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
 use super::CalibrationError;
 use super::features::{COUNT, Features};
-use super::residual::Standardisation;
 use super::selection::LEAST_NETWORKS;
 use crate::network::{Limits, Network};
 use crate::space::{Architecture, Space};
@@ -217,9 +216,9 @@ impl Draw<'_> {
 fn spread(design: &[Architecture]) -> Result<f64, CalibrationError> {
     let mut features = Array2::zeros((design.len(), COUNT));
     for (architecture, mut row) in design.iter().zip(features.rows_mut()) {
-        row.assign(&ndarray::ArrayView1::from(&Features::of(&Network::expand(architecture)?).0));
+        row.assign(&ndarray::ArrayView1::from(&Features::of(&Network::expand(architecture)?).totals()));
     }
-    let inputs = Standardisation::of(&features).apply_all(&features);
+    let inputs = standardised(features);
     let nearest = |at: usize| {
         let others = (0..design.len()).filter(|&other| other != at);
         let distances = others.map(|other| {
@@ -229,4 +228,14 @@ fn spread(design: &[Architecture]) -> Result<f64, CalibrationError> {
         distances.fold(f64::INFINITY, f64::min).sqrt()
     };
     Ok((0..design.len()).map(nearest).sum::<f64>() / design.len() as f64)
+}
+
+/// Columns of zero mean and unit variance; constant ones are zero.
+fn standardised(mut features: Array2<f64>) -> Array2<f64> {
+    for mut column in features.axis_iter_mut(Axis(1)) {
+        let (mean, deviation) = (column.mean().unwrap_or(0.0), column.std(0.0));
+        let scale = if deviation > 1e-9 * mean.abs() { 1.0 / deviation } else { 0.0 };
+        column.mapv_inplace(|value| scale * (value - mean));
+    }
+    features
 }

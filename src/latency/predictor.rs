@@ -1,9 +1,9 @@
-//! The latency predictor: latency = linear(features) · exp(Gaussian process(features)), with an interval.
+//! The latency predictor: a first guess times exp(what the Gaussian process over layers expects), with an interval.
 //!
 //! Fitting and selection are described in [`crate::latency::selection`]. A predictor is stored as one JSON document:
 //!
 //! ```text
-//! { "format": 1, "digest": blake3 of the compact text of "predictor", "predictor": { "provenance": …, "features": […], "model": … } }
+//! { "format": 2, "digest": blake3 of the compact text of "predictor", "predictor": { "provenance": …, "features": […], "model": … } }
 //! ```
 //! so that a truncated or edited file is told from a sound one, and one of another version from both.
 //!
@@ -27,19 +27,20 @@
 //! ```
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::data::DataSet;
 use super::features::{COUNT, Feature, Features};
-use super::residual::ReadyResidual;
-use super::selection::{self, Candidate, FitSettings, Fitted, SourceScale};
+use super::model::{Model, StoredModel};
+use super::selection::{self, Candidate, FitSettings, Judged, SourceScale};
 use super::{FitError, PredictorError};
 use crate::device::Description;
 use crate::network::Network;
 
 /// Version of the file's layout and of the features.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// A predicted latency with the interval that holds the measured one with the predictor's nominal level.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -86,9 +87,9 @@ impl Provenance {
 /// A fitted predictor.
 #[derive(Debug, Clone)]
 pub struct Predictor {
-    fitted: Fitted,
+    model: Arc<Model>,
+    judged: Judged,
     provenance: Provenance,
-    residual: Option<ReadyResidual>,
 }
 
 /// The `predictor` of the file.
@@ -96,7 +97,8 @@ pub struct Predictor {
 struct Stored {
     provenance: Provenance,
     features: Vec<String>,
-    model: Fitted,
+    judged: Judged,
+    model: StoredModel,
 }
 
 /// The whole file.
@@ -120,14 +122,28 @@ impl Predictor {
     ///
     /// # Errors
     /// As [`Predictor::fit`].
-    pub fn cross_validated(data: &DataSet, settings: FitSettings) -> Result<(Self, Vec<f64>), FitError> {
-        let found = selection::fit(data, settings)?;
-        Ok((Self::ready(found.fitted, Provenance::now(data, None, "")), found.held_out_ms))
+    pub fn cross_validated(data: &DataSet, settings: FitSettings) -> Result<(Self, Vec<Prediction>), FitError> {
+        Self::fitted(data, None, settings)
     }
 
-    fn ready(fitted: Fitted, provenance: Provenance) -> Self {
-        let residual = fitted.residual.as_ref().map(|residual| residual.ready());
-        Self { fitted, provenance, residual }
+    /// Fits measurements of a device of which another one's predictor is a good first guess: far fewer suffice.
+    ///
+    /// # Errors
+    /// As [`Predictor::fit`].
+    pub fn warm_started(data: &DataSet, other: &Predictor, settings: FitSettings) -> Result<Self, FitError> {
+        Ok(Self::fitted(data, Some(other), settings)?.0)
+    }
+
+    fn fitted(
+        data: &DataSet,
+        other: Option<&Predictor>,
+        settings: FitSettings,
+    ) -> Result<(Self, Vec<Prediction>), FitError> {
+        let found = selection::fit(data, other.map(|other| &other.model), settings)?;
+        let provenance = Provenance::now(data, None, "");
+        let predictor = Self { model: Arc::new(found.model), judged: found.judged, provenance };
+        let held_out = found.held_out.into_iter().map(|expected| predictor.interval(expected)).collect();
+        Ok((predictor, held_out))
     }
 
     /// The same predictor, of which it is known what was measured.
@@ -143,20 +159,18 @@ impl Predictor {
 
     /// The latency of a network with these features.
     pub fn predict_features(&self, features: &Features) -> Prediction {
-        let correction = self.residual.as_ref().map_or(0.0, |residual| residual.predict(&features.0));
-        let latency_ms = self.fitted.linear.predict(&features.0) * correction.exp();
-        self.interval(latency_ms)
+        self.interval(self.model.predict(features))
     }
 
     /// The latency as `source` measures it.
     pub fn predict_for_source(&self, features: &Features, source: &str) -> Prediction {
-        let scale = selection::scale_of(&self.fitted.scales, source);
-        self.interval(self.predict_features(features).latency_ms * scale)
+        let (latency_ms, deviation) = self.model.predict(features);
+        self.interval((latency_ms * selection::scale_of(&self.judged.scales, source), deviation))
     }
 
-    /// The interval around a predicted latency.
-    pub(super) fn interval(&self, latency_ms: f64) -> Prediction {
-        let factor = self.fitted.half_width.exp();
+    /// The interval around a predicted latency, from the deviation of its logarithm.
+    fn interval(&self, (latency_ms, deviation): (f64, f64)) -> Prediction {
+        let factor = (self.judged.deviations * deviation).exp();
         Prediction { latency_ms, low_ms: latency_ms / factor, high_ms: latency_ms * factor }
     }
 
@@ -167,17 +181,17 @@ impl Predictor {
 
     /// Share of networks the interval is meant to hold.
     pub fn level(&self) -> f64 {
-        self.fitted.level
+        self.judged.level
     }
 
-    /// The candidates of the selection with their cross-validated errors; the least was taken.
+    /// The parts of the predictor with their cross-validated errors, the simplest first; the last is used.
     pub fn candidates(&self) -> &[Candidate] {
-        &self.fitted.candidates
+        &self.judged.candidates
     }
 
     /// Every source's scale; one entry of 1 if there was but one.
     pub fn scales(&self) -> &[SourceScale] {
-        &self.fitted.scales
+        &self.judged.scales
     }
 
     /// Writes the JSON document.
@@ -188,7 +202,8 @@ impl Predictor {
         let predictor = Stored {
             provenance: self.provenance.clone(),
             features: Feature::ALL.iter().map(|feature| feature.name().to_owned()).collect(),
-            model: self.fitted.clone(),
+            judged: self.judged.clone(),
+            model: self.model.stored().clone(),
         };
         let document = Document { format: FORMAT, digest: digest(&predictor)?, predictor };
         let mut text = serde_json::to_string_pretty(&document).map_err(PredictorError::Encode)?;
@@ -225,11 +240,8 @@ impl Stored {
         if !self.features.iter().map(String::as_str).eq(known) {
             return Err(format!("its {} features are not the {COUNT} this program reads", self.features.len()));
         }
-        let residual_fits = self.model.residual.as_ref().is_none_or(|residual| residual.is_consistent(COUNT));
-        if self.model.linear.weights.len() != COUNT || !residual_fits {
-            return Err("its arrays have lengths that do not fit together".to_owned());
-        }
-        Ok(Predictor::ready(self.model, self.provenance))
+        let Self { provenance, judged, model, .. } = self;
+        Ok(Predictor { model: Arc::new(Model::from_stored(model)?), judged, provenance })
     }
 }
 

@@ -4,7 +4,6 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 
 use super::CalibrationError;
-use super::linear::FeatureSet;
 use super::metrics::Metrics;
 use super::selection::Candidate;
 use super::validation::{Pair, Validation};
@@ -55,7 +54,7 @@ pub fn html(validation: &Validation) -> Result<String, CalibrationError> {
          the measurement in {level:.0} % of cases; the band is ±10 %.</figcaption></figure>\n\
          <figure>{errors}<figcaption>Relative errors of the predictor and of milliseconds proportional to \
          multiply-adds; the outermost bars hold everything beyond.</figcaption></figure></div>\n\
-         <h2>Compared with multiply-adds</h2>{comparison}\n<h2>Regressors tried</h2>{candidates}\n\
+         <h2>Compared with multiply-adds</h2>{comparison}\n<h2>What each part of the predictor adds</h2>{candidates}\n\
          <h2>Largest errors</h2>{worst}\n<h2>Provenance</h2>{provenance}\n</main></body></html>\n",
         subject = escape(&subject(validation)),
         tiles = tiles(validation),
@@ -106,22 +105,10 @@ fn comparison(validation: &Validation) -> String {
 }
 
 fn candidates(candidates: &[Candidate]) -> String {
-    let least = candidates.iter().map(|candidate| candidate.mape).fold(f64::INFINITY, f64::min);
-    let row = |candidate: &Candidate| {
-        let process = if candidate.gaussian_process { " + Gaussian process on the residual" } else { "" };
-        let set = match candidate.set {
-            FeatureSet::Core => "core features",
-            FeatureSet::All => "all features",
-        };
-        let taken = if candidate.mape == least { "taken" } else { "" };
-        format!(
-            "<tr><td>{} of {set}{process}</td><td>{:.2} %</td><td>{taken}</td></tr>",
-            candidate.linear.name(),
-            candidate.mape
-        )
-    };
+    let row =
+        |candidate: &Candidate| format!("<tr><td>{}</td><td>{:.2} %</td></tr>", candidate.kind.name(), candidate.mape);
     format!(
-        "<table><tr><th></th><th>cross-validated MAPE</th><th></th></tr>{}</table>",
+        "<table><tr><th></th><th>cross-validated MAPE</th></tr>{}</table>",
         candidates.iter().map(row).collect::<String>()
     )
 }

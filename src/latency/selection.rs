@@ -1,27 +1,30 @@
-//! Fitting: which regressors to use, chosen by cross-validation, and how wide the interval must be.
+//! Fitting: first guess, process, and how wide the interval must be.
 //!
-//! Eight candidates, a linear part ([`LinearKind`]) of few or all features ([`FeatureSet`]) with and without a Gaussian
-//! process on its residual, predict every network from folds that do not hold it. The least mean relative error wins
-//! and is fitted to everything.
+//! Folds of the networks are predicted by models that have not seen them. These predictions state the cross-validated
+//! error, and they widen the interval: it is split-conformal on the standardised errors |ln(measured / predicted)| / d,
+//! where d is the deviation that the process expects there (Lei et al., "Distribution-Free Predictive Inference for
+//! Regression", 2018, sections 2.2 and 5.2). The interval is predicted · exp(± q d), q the ⌈(n + 1) level⌉-th smallest
+//! of the n standardised errors; so networks unlike those measured get wider ones, and a new network of the same kind
+//! lies inside with about that probability. Fold models have seen fewer networks than the final one, which errs on the
+//! wide side.
 //!
-//! The interval is split-conformal on the same out-of-fold predictions (Lei et al., "Distribution-Free Predictive
-//! Inference for Regression", 2018, section 2.2): half its width is the ⌈(n + 1) level⌉-th smallest of
-//! |ln(measured / predicted)|, so a new network of the same kind lies inside with at least that probability. Fold
-//! models have seen fewer networks than the final one, which errs on the wide side.
+//! With several sources, each but the largest gets a scale: latencies divided by it are what is fitted. Scales and
+//! rates are fitted in turn; a source's mean log ratio is shrunk by one pseudo-count.
 //!
-//! With several sources, each but the largest gets a scale: latencies divided by it are what the regressors see.
-//! Scales and non-negative weights are fitted in turn; a source's mean log ratio is shrunk by one pseudo-count.
+//! The order of the measurements does not matter: they are sorted first.
 
-use ndarray::{Array1, Array2, Axis};
+use std::sync::Arc;
+
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
 use super::FitError;
 use super::data::DataSet;
-use super::features::COUNT;
-use super::linear::{FeatureSet, Linear, LinearKind};
+use super::features::Features;
 use super::metrics;
-use super::residual::{KernelParameters, Residual};
+use super::model::{Guess, Model};
+use super::process::{MOST_KEPT, Parameters, Process, pick, spread_rows};
+use super::rates::Rates;
 
 /// How to fit.
 ///
@@ -48,18 +51,37 @@ pub const LEAST_NETWORKS: usize = 10;
 /// Folds: ten while they are cheap and data are scarce, then five.
 const FOLDS: [usize; 2] = [10, 5];
 const FEW_NETWORKS: usize = 120;
-/// Alternations between source scales and weights.
+/// Alternations between source scales and rates.
 const SCALE_ROUNDS: usize = 8;
 
-/// One candidate of the selection.
+/// What predicts, from the simplest to the one that is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum CandidateKind {
+    /// Typical rates, or another device's model, times one factor.
+    Scaled,
+    /// The first guess: fitted rates, or as before.
+    Guess,
+    /// The first guess and the process.
+    Process,
+}
+
+impl CandidateKind {
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scaled => "one factor for the device",
+            Self::Guess => "a rate for each kind of work",
+            Self::Process => "rates and a Gaussian process over layers (used)",
+        }
+    }
+}
+
+/// One part of the predictor, judged.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Candidate {
-    /// The linear part.
-    pub linear: LinearKind,
-    /// What it sees.
-    pub set: FeatureSet,
-    /// Whether a Gaussian process corrects it.
-    pub gaussian_process: bool,
+    /// What predicts.
+    pub kind: CandidateKind,
     /// Cross-validated mean absolute relative error in percent.
     pub mape: f64,
 }
@@ -74,50 +96,53 @@ pub struct SourceScale {
 }
 
 /// Everything a fit found.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct Fitted {
-    pub linear: Linear,
-    pub residual: Option<Residual>,
+    pub model: Model,
+    pub judged: Judged,
+    /// One prediction per measurement, from models that have not seen it, on its own source's scale: milliseconds and
+    /// deviation.
+    pub held_out: Vec<(f64, f64)>,
+}
+
+/// What a fit learnt about itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Judged {
     pub scales: Vec<SourceScale>,
     pub candidates: Vec<Candidate>,
     pub level: f64,
-    /// Half the interval's width in ln(latency).
-    pub half_width: f64,
+    /// q of the interval predicted · exp(± q d).
+    pub deviations: f64,
 }
 
-/// Out-of-fold predictions beside the model fitted to everything.
-pub(super) struct CrossValidated {
-    pub fitted: Fitted,
-    /// One prediction per measurement, from models that have not seen it, on its own source's scale.
-    pub held_out_ms: Vec<f64>,
-}
-
-/// Fits and selects.
-pub(super) fn fit(data: &DataSet, settings: FitSettings) -> Result<CrossValidated, FitError> {
+/// Fits `data`, from another device's model if there is one.
+pub(super) fn fit(data: &DataSet, warm: Option<&Arc<Model>>, settings: FitSettings) -> Result<Fitted, FitError> {
     if !(settings.level > 0.0 && settings.level < 1.0) {
         return Err(FitError::Level(settings.level));
     }
     if data.len() < LEAST_NETWORKS {
         return Err(FitError::TooFew { found: data.len(), least: LEAST_NETWORKS });
     }
-    let scales = source_scales(data)?;
-    let problem = Problem::new(data, &scales);
-    let folds = folds(data.len(), settings.seed);
-    let mut tried = Vec::new();
-    for kind in [LinearKind::NonNegative, LinearKind::ElasticNet] {
-        for set in [FeatureSet::Core, FeatureSet::All] {
-            tried.extend(problem.cross_validate(kind, set, &folds)?);
-        }
+    let order = data.sorted();
+    let sorted = data.select(&order);
+    let scales = source_scales(&sorted);
+    let problem = Problem::new(&sorted, warm, &scales);
+    let everything: Vec<usize> = (0..sorted.len()).collect();
+    let parameters = problem.parameters(&everything)?;
+    let trials = problem.cross_validate(parameters, settings.seed)?;
+    let mape = |of: fn(&Trial) -> f64| metrics::mape(&trials.iter().map(of).collect::<Vec<_>>(), &problem.latencies);
+    let mut candidates = vec![
+        Candidate { kind: CandidateKind::Scaled, mape: mape(|trial| trial.scaled_ms) },
+        Candidate { kind: CandidateKind::Guess, mape: mape(|trial| trial.guess_ms) },
+        Candidate { kind: CandidateKind::Process, mape: mape(|trial| trial.predicted.0) },
+    ];
+    candidates.retain(|candidate| warm.is_none() || candidate.kind != CandidateKind::Guess);
+    let deviations = conformal_deviations(&trials, &problem.latencies, settings.level);
+    let mut held_out = vec![(0.0, 0.0); data.len()];
+    for ((at, row), trial) in order.iter().zip(sorted.measurements()).zip(&trials) {
+        held_out[*at] = (trial.predicted.0 * scale_of(&scales, &row.source), trial.predicted.1);
     }
-    let candidates: Vec<Candidate> = tried.iter().map(|trial| trial.candidate).collect();
-    let best = tried.into_iter().min_by(|a, b| a.candidate.mape.total_cmp(&b.candidate.mape));
-    let best = best.ok_or_else(|| FitError::Regression("no candidate could be fitted".into()))?;
-    let (linear, residual) = problem.fit(best.candidate.linear, best.candidate.set, best.parameters)?;
-    let half_width = conformal_half_width(&best.predictions, &problem.latencies, settings.level);
-    let held_out_ms = data.measurements().iter().zip(&best.predictions);
-    let held_out_ms = held_out_ms.map(|(row, value)| value * scale_of(&scales, &row.source)).collect();
-    let fitted = Fitted { linear, residual, scales, candidates, level: settings.level, half_width };
-    Ok(CrossValidated { fitted, held_out_ms })
+    let judged = Judged { scales, candidates, level: settings.level, deviations };
+    Ok(Fitted { model: problem.fit(&everything, parameters)?, judged, held_out })
 }
 
 /// The scale of a source, 1 for one that was not seen.
@@ -125,78 +150,71 @@ pub(super) fn scale_of(scales: &[SourceScale], source: &str) -> f64 {
     scales.iter().find(|entry| entry.source == source).map_or(1.0, |entry| entry.scale)
 }
 
-struct Problem {
-    features: Array2<f64>,
-    latencies: Array1<f64>,
+struct Problem<'a> {
+    rows: Vec<&'a Features>,
+    lines: Vec<String>,
+    latencies: Vec<f64>,
+    warm: Option<&'a Arc<Model>>,
 }
 
+/// What models that have not seen a network make of it.
+#[derive(Clone, Copy)]
 struct Trial {
-    candidate: Candidate,
-    parameters: Option<KernelParameters>,
-    predictions: Array1<f64>,
+    scaled_ms: f64,
+    guess_ms: f64,
+    /// Milliseconds and deviation.
+    predicted: (f64, f64),
 }
 
-impl Problem {
-    fn new(data: &DataSet, scales: &[SourceScale]) -> Self {
+impl<'a> Problem<'a> {
+    fn new(data: &'a DataSet, warm: Option<&'a Arc<Model>>, scales: &[SourceScale]) -> Self {
         let rows = data.measurements();
         Self {
-            features: Array2::from_shape_fn((rows.len(), COUNT), |(row, column)| rows[row].features.0[column]),
+            rows: rows.iter().map(|row| &row.features).collect(),
+            lines: rows.iter().map(|row| row.architecture.to_string()).collect(),
             latencies: rows.iter().map(|row| row.latency_ms / scale_of(scales, &row.source)).collect(),
+            warm,
         }
     }
 
-    fn select(&self, rows: &[usize]) -> Self {
-        Self { features: self.features.select(Axis(0), rows), latencies: self.latencies.select(Axis(0), rows) }
+    fn guess(&self, seen: &[usize]) -> (Guess, Vec<&'a Features>, Vec<f64>) {
+        let (rows, latencies) = (pick(&self.rows, seen), pick(&self.latencies, seen));
+        (Guess::fit(self.warm, &rows, &latencies), rows, latencies)
     }
 
-    fn linear_predictions(&self, linear: &Linear) -> Array1<f64> {
-        self.features.rows().into_iter().map(|row| linear.predict(&row.to_vec())).collect()
+    fn parameters(&self, seen: &[usize]) -> Result<Parameters, FitError> {
+        let (guess, rows, latencies) = self.guess(seen);
+        let guesses: Vec<f64> = rows.iter().map(|row| guess.latency_ms(row)).collect();
+        let residuals: Vec<f64> = latencies.iter().zip(&guesses).map(|(ms, guess)| (ms / guess).ln()).collect();
+        Process::choose(&rows, guess.rates(), &guesses, &residuals, guess.expected())
     }
 
-    fn residuals(&self, linear: &Linear) -> Array1<f64> {
-        (&self.latencies / &self.linear_predictions(linear)).ln()
+    /// The guess is fitted to all, the process to as many as it keeps.
+    fn fit(&self, seen: &[usize], parameters: Parameters) -> Result<Model, FitError> {
+        let (guess, ..) = self.guess(seen);
+        let kept = pick(seen, &spread_rows(seen.len(), MOST_KEPT));
+        let lines = kept.iter().map(|&row| self.lines[row].clone()).collect();
+        Model::fit(guess, parameters, &pick(&self.rows, &kept), lines, &pick(&self.latencies, &kept))
     }
 
-    fn fit(
-        &self,
-        kind: LinearKind,
-        set: FeatureSet,
-        parameters: Option<KernelParameters>,
-    ) -> Result<(Linear, Option<Residual>), FitError> {
-        let linear = Linear::fit(kind, set, &self.features, self.latencies.view())?;
-        let residuals = self.residuals(&linear);
-        let residual = parameters.map(|parameters| Residual::fit(parameters, &self.features, residuals.view()));
-        Ok((linear, residual.transpose()?))
-    }
-
-    /// Out-of-fold predictions of one linear kind without and with the process.
-    fn cross_validate(&self, kind: LinearKind, set: FeatureSet, folds: &[Vec<usize>]) -> Result<[Trial; 2], FitError> {
-        let linear = Linear::fit(kind, set, &self.features, self.latencies.view())?;
-        let parameters = Residual::choose(&self.features, self.residuals(&linear).view())?;
-        let mut plain = Array1::zeros(self.latencies.len());
-        let mut corrected = plain.clone();
-        for held_out in folds {
+    fn cross_validate(&self, parameters: Parameters, seed: u64) -> Result<Vec<Trial>, FitError> {
+        let mut trials = vec![Trial { scaled_ms: 0.0, guess_ms: 0.0, predicted: (0.0, 0.0) }; self.rows.len()];
+        let folds = folds(self.rows.len(), seed);
+        for held_out in &folds {
             let seen: Vec<usize> = folds.iter().filter(|fold| *fold != held_out).flatten().copied().collect();
-            let (linear, residual) = self.select(&seen).fit(kind, set, Some(parameters))?;
-            let residual = residual.map(|residual| residual.ready());
+            let (guess, rows, latencies) = self.guess(&seen);
+            let scaled = match self.warm {
+                None => Guess::Rates(Rates::typical(&rows, &latencies)),
+                Some(_) => guess.clone(),
+            };
+            let model = self.fit(&seen, parameters)?;
             for &row in held_out {
-                let features = self.features.row(row).to_vec();
-                plain[row] = linear.predict(&features);
-                let correction = residual.as_ref().map_or(0.0, |residual| residual.predict(&features));
-                corrected[row] = plain[row] * correction.exp();
+                let features = self.rows[row];
+                let (scaled_ms, guess_ms) = (scaled.latency_ms(features), guess.latency_ms(features));
+                trials[row] = Trial { scaled_ms, guess_ms, predicted: model.predict(features) };
             }
         }
-        let trial = |parameters: Option<KernelParameters>, predictions: Array1<f64>| Trial {
-            candidate: Candidate {
-                linear: kind,
-                set,
-                gaussian_process: parameters.is_some(),
-                mape: metrics::mape(&predictions.to_vec(), &self.latencies.to_vec()),
-            },
-            parameters,
-            predictions,
-        };
-        Ok([trial(None, plain), trial(Some(parameters), corrected)])
+        Ok(trials)
     }
 }
 
@@ -207,40 +225,39 @@ fn folds(rows: usize, seed: u64) -> Vec<Vec<usize>> {
     (0..count).map(|fold| order.iter().skip(fold).step_by(count).copied().collect()).collect()
 }
 
-fn conformal_half_width(predictions: &Array1<f64>, latencies: &Array1<f64>, level: f64) -> f64 {
-    let mut errors: Vec<f64> = (latencies / predictions).iter().map(|ratio| ratio.ln().abs()).collect();
+fn conformal_deviations(trials: &[Trial], latencies: &[f64], level: f64) -> f64 {
+    let standardised = |(trial, latency): (&Trial, &f64)| (latency / trial.predicted.0).ln().abs() / trial.predicted.1;
+    let mut errors: Vec<f64> = trials.iter().zip(latencies).map(standardised).collect();
     errors.sort_by(f64::total_cmp);
     let rank = ((errors.len() + 1) as f64 * level).ceil() as usize;
     errors[rank.clamp(1, errors.len()) - 1]
 }
 
 /// The scale of every source; the one with the most networks (the first by name of equals) has 1.
-fn source_scales(data: &DataSet) -> Result<Vec<SourceScale>, FitError> {
+fn source_scales(data: &DataSet) -> Vec<SourceScale> {
     let sources = data.sources();
     let mut scales: Vec<SourceScale> =
         sources.iter().map(|source| SourceScale { source: source.source.clone(), scale: 1.0 }).collect();
     let Some(reference) = sources.iter().rev().max_by_key(|source| source.networks).filter(|_| sources.len() > 1)
     else {
-        return Ok(scales);
+        return scales;
     };
     for _ in 0..SCALE_ROUNDS {
-        let problem = Problem::new(data, &scales);
-        let linear =
-            Linear::fit(LinearKind::NonNegative, FeatureSet::Core, &problem.features, problem.latencies.view())?;
-        let predictions = problem.linear_predictions(&linear);
+        let problem = Problem::new(data, None, &scales);
+        let rates = Rates::fit(&problem.rows, &problem.latencies);
         for entry in scales.iter_mut().filter(|entry| entry.source != reference.source) {
-            let ratios = data.measurements().iter().zip(&predictions).filter(|(row, _)| row.source == entry.source);
-            let logs: Vec<f64> = ratios.map(|(row, predicted)| (row.latency_ms / predicted).ln()).collect();
+            let of_source = data.measurements().iter().filter(|row| row.source == entry.source);
+            let logs: Vec<f64> = of_source.map(|row| (row.latency_ms / rates.latency_ms(&row.features)).ln()).collect();
             entry.scale = (logs.iter().sum::<f64>() / (logs.len() + 1) as f64).exp();
         }
     }
-    Ok(scales)
+    scales
 }
 
 /// Milliseconds per million multiply-adds, through the origin, by least relative squares: the baseline that stands
 /// beside every validation.
 pub(super) fn madds_baseline(data: &DataSet) -> f64 {
-    let ratio = |row: &super::data::Measurement| row.features.get(super::features::Feature::Madds) / row.latency_ms;
+    let ratio = |row: &super::data::Measurement| row.features.madds() / row.latency_ms;
     let sums = data.measurements().iter().map(ratio).fold((0.0, 0.0), |(first, second), x| (first + x, second + x * x));
     if sums.1 > 0.0 { sums.0 / sums.1 } else { 0.0 }
 }

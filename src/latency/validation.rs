@@ -5,7 +5,6 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use super::data::DataSet;
-use super::features::Feature;
 use super::metrics::{Metrics, quantile};
 use super::predictor::{Predictor, Provenance};
 use super::selection::{Candidate, SourceScale, madds_baseline};
@@ -76,7 +75,7 @@ impl Validation {
                 architecture: row.architecture.to_string(),
                 measured_ms: row.latency_ms,
                 predicted,
-                by_madds_ms: per_million * row.features.get(Feature::Madds),
+                by_madds_ms: per_million * row.features.madds(),
             })
             .collect();
         let list = |of: fn(&Pair) -> f64| pairs.iter().map(of).collect::<Vec<f64>>();
