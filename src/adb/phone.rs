@@ -122,7 +122,6 @@ impl Phone {
 
     pub(super) fn shell_until(&self, command: &Command, deadline: Deadline) -> Result<Output, AdbError> {
         let told = self.told(&format!("'{command}'"), deadline.limit());
-        let limit = deadline.left().unwrap_or_default();
         let token = token();
         let unspeakable = |problem: &str| AdbError::Unspeakable {
             serial: self.serial().into(),
@@ -132,12 +131,12 @@ impl Phone {
         if let Some(problem) = command.problem() {
             return Err(unspeakable(problem));
         }
-        if shell::line(command, &token, limit).len() > shell::LONGEST_LINE {
+        if shell::line(command, &token).len() > shell::LONGEST_LINE {
             return Err(unspeakable("a line longer than 64 KiB"));
         }
         let mut connection = self.server.transport(&told, deadline)?;
         let run = if self.has("shell_v2") { shell::run } else { shell::run_marked };
-        let result = run(&mut connection, command, &token, limit, self.output_limit);
+        let result = run(&mut connection, command, &token, self.output_limit);
         // Closed before the leftovers are looked for, so that nothing of the call can still begin.
         drop(connection);
         result.map_err(|problem| match problem {
@@ -206,7 +205,7 @@ impl Phone {
         let ended = self.server.transport(&told, deadline).ok().and_then(|mut connection| {
             let run = if self.has("shell_v2") { shell::run } else { shell::run_marked };
             let command = leftovers::of_call(token);
-            run(&mut connection, &command, &super::token(), CLEANING, OUTPUT_LIMIT).ok()
+            run(&mut connection, &command, &super::token(), OUTPUT_LIMIT).ok()
         });
         match ended {
             Some(output) if output.success() => Leftovers::Killed,

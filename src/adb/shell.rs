@@ -13,8 +13,6 @@
 //!
 //! Source: `packages/modules/adb`, `shell_protocol.h` and `daemon/shell_service.cpp`.
 
-use std::time::Duration;
-
 use super::Command;
 use super::leftovers::VARIABLE;
 use super::wire::{Connection, WireError};
@@ -42,9 +40,6 @@ impl Output {
     }
 }
 
-/// Seconds after the call's own limit when the phone's `timeout`, where it has one, ends the command by itself.
-const GRACE_S: u64 = 5;
-
 const STDOUT: u8 = 1;
 const STDERR: u8 = 2;
 const EXIT: u8 = 3;
@@ -54,10 +49,9 @@ pub(super) fn run(
     connection: &mut Connection,
     command: &Command,
     token: &str,
-    limit: Duration,
     limit_bytes: u64,
 ) -> Result<Output, WireError> {
-    connection.request(&[b"shell,v2,raw:", line(command, token, limit).as_slice()].concat())?;
+    connection.request(&[b"shell,v2,raw:", line(command, token).as_slice()].concat())?;
     let mut output = Output::default();
     loop {
         let [kind] = connection.exact()?;
@@ -83,10 +77,9 @@ pub(super) fn run_marked(
     connection: &mut Connection,
     command: &Command,
     token: &str,
-    limit: Duration,
     limit_bytes: u64,
 ) -> Result<Output, WireError> {
-    let line = line(command, token, limit);
+    let line = line(command, token);
     connection.request(&[b"exec:( ", line.as_slice(), b" ); echo ", token.as_bytes(), b" $?"].concat())?;
     let mut stdout = Vec::new();
     let mut buffer = [0; 4096];
@@ -111,13 +104,11 @@ pub(super) fn run_marked(
 /// The longest line that still fits the server's request.
 pub(super) const LONGEST_LINE: usize = super::wire::LONGEST_REQUEST - 64;
 
-/// The shell's line: it marks its processes with `token`, becomes the command, and lets the phone's `timeout` see to its
-/// end should nobody else.
-pub(super) fn line(command: &Command, token: &str, limit: Duration) -> Vec<u8> {
-    let seconds = limit.as_secs().saturating_add(1 + GRACE_S);
-    let bounded = format!("t=; command -v timeout >/dev/null 2>&1 && t='timeout -s KILL {seconds}'; exec $t ");
+/// The shell's line: it marks its processes with `token` and becomes the command. The phone's own `timeout` has no part in
+/// it, since that of toybox 0.8.9 tells 127 for most commands that end at once.
+pub(super) fn line(command: &Command, token: &str) -> Vec<u8> {
     let mark = format!("export {VARIABLE}={token}; ");
-    [mark.as_bytes(), &command.exports(), bounded.as_bytes(), &command.line(), b" </dev/null"].concat()
+    [mark.as_bytes(), &command.exports(), b"exec ", &command.line(), b" </dev/null"].concat()
 }
 
 fn last_position(text: &[u8], part: &[u8]) -> Option<usize> {

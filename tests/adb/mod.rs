@@ -17,5 +17,5 @@ pub mod stand_in;
 mod tools;
 
 pub use inside::{Needs, inside};
-pub use laboratory::Lab;
+pub use laboratory::{Lab, processes, until};
 pub use phone::LabPhone;

@@ -176,6 +176,7 @@ impl Actor {
         let theirs = stream.theirs;
         while !stream.waiting {
             match stream.steps.pop_front() {
+                Some(Step::Say(bytes)) if bytes.is_empty() => {}
                 Some(Step::Say(mut bytes)) => {
                     let rest = bytes.split_off(bytes.len().min(message::LARGEST as usize));
                     if !rest.is_empty() {
