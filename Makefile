@@ -6,7 +6,7 @@ CACHE := $(or $(MNAS_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mnas)
 DENY_VERSION := 0.20.2
 DENY := $(CACHE)/cargo-deny-$(DENY_VERSION)/bin/cargo-deny
 
-.PHONY: setup demo test lint bench
+.PHONY: setup demo test lint bench bench-search
 
 setup:
 	python3 scripts/setup.py
@@ -32,6 +32,11 @@ lint: $(DENY)
 # The quick benchmarks; `cargo bench --bench proxy_study` is the half-hour study of the proxy.
 bench: setup
 	cargo bench --locked --bench controller --bench predict --bench tflite
+
+# How good a network the search finds for how many trainings and timings; BENCH="seeds=5 budgets=50,100" for minutes
+# instead of hours (benches/search/main.rs has the keys).
+bench-search: setup
+	cargo bench --locked --bench search -- $(or $(BENCH),svg=target/search.svg) 2>/dev/null
 
 $(DENY):
 	cargo install --locked --quiet --debug --root $(CACHE)/cargo-deny-$(DENY_VERSION) cargo-deny@$(DENY_VERSION)

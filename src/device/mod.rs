@@ -75,6 +75,12 @@ pub trait Device: Send {
     /// What this is.
     fn description(&self) -> Description;
 
+    /// Whether [`Device::time`] reads the model's .tflite file; one that computes latencies from the network alone is
+    /// spared the writing of it.
+    fn reads_files(&self) -> bool {
+        true
+    }
+
     /// Loads `model` afresh, warms up, and times a fixed number of runs, all of which are returned.
     ///
     /// # Errors

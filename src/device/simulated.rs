@@ -89,6 +89,10 @@ impl Device for SimulatedDevice {
         }
     }
 
+    fn reads_files(&self) -> bool {
+        false
+    }
+
     fn time(&mut self, model: &Model) -> Result<Timing, DeviceError> {
         let Some(network) = &model.network else {
             let problem = "the simulated device needs the network, not just a .tflite file".into();

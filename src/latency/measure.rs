@@ -80,6 +80,22 @@ pub fn timing_model(architecture: &Architecture) -> Result<Model, CalibrationErr
     })
 }
 
+/// [`timing_model`], without the file for a device that does not read it.
+///
+/// # Errors
+/// As [`timing_model`].
+pub fn model_for(device: &dyn Device, architecture: &Architecture) -> Result<Model, CalibrationError> {
+    if device.reads_files() {
+        return timing_model(architecture);
+    }
+    Ok(Model {
+        name: architecture.to_string(),
+        architecture: Some(architecture.clone()),
+        network: Some(Network::expand(architecture)?),
+        bytes: Vec::new(),
+    })
+}
+
 /// Seven values of zero mean and about unit variance, repeated; seven divides no usual number of channels.
 const PATTERN: [f32; 7] = [0.6, -1.2, 1.5, -0.3, -1.1, 1.0, -0.5];
 

@@ -2,8 +2,9 @@
 
 use super::SearchError;
 use super::proposer::Proposal;
-use crate::network::Network;
+use crate::network::{Limits, Network, Resource};
 use crate::space::{Architecture, Space};
+use crate::store::BeyondLimits;
 
 /// A proposal, decoded and expanded.
 #[derive(Debug, Clone)]
@@ -28,5 +29,31 @@ impl Candidate {
         let network = Network::expand(&architecture)?;
         let digest = network.digest();
         Ok(Self { proposal, architecture, network, digest })
+    }
+
+    /// The proposal as a candidate that keeps to the limits, or a count in `beyond` of what it has too much of.
+    ///
+    /// # Errors
+    /// A proposal that is not of the space.
+    pub fn within(
+        proposal: Proposal,
+        space: &Space,
+        limits: &Limits,
+        beyond: &mut BeyondLimits,
+    ) -> Result<Option<Self>, SearchError> {
+        let candidate = match Self::new(proposal, space) {
+            Err(SearchError::Expand(_)) => {
+                beyond.undeployable += 1;
+                return Ok(None);
+            }
+            candidate => candidate?,
+        };
+        match limits.exceeded(&candidate.network) {
+            None => return Ok(Some(candidate)),
+            Some(Resource::Params) => beyond.params += 1,
+            Some(Resource::Madds) => beyond.madds += 1,
+            Some(Resource::MemoryMb) => beyond.memory_mb += 1,
+        }
+        Ok(None)
     }
 }

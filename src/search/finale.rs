@@ -9,15 +9,17 @@ use std::collections::HashSet;
 use std::time::Instant;
 
 use super::control::Control;
+use super::guide::Standing;
 use super::latencies::Latencies;
 use super::progress::Progress;
+use super::step::Carried;
 use super::{Search, SearchError, generator, training_seed};
 use crate::device::DeviceError;
 use crate::device::session::{self, Load, Plan, Statistic};
-use crate::latency::measure::timing_model;
+use crate::latency::measure::{model_for, timing_model};
 use crate::network::Network;
 use crate::space::{Architecture, reference};
-use crate::store::{Experience, FinalRow};
+use crate::store::FinalRow;
 use crate::train::Request;
 
 /// The networks a result is compared with; the first is the one ratios refer to.
@@ -37,12 +39,14 @@ struct Contender {
     architecture: Architecture,
     network: Network,
     accuracy: Option<f64>,
+    /// What the model of accuracies makes of it.
+    expected_accuracy: Option<f64>,
 }
 
 impl Search<'_> {
     /// Times finalists and references, stores the table and writes `best.tflite`. Does nothing if that was done after
     /// the last step already.
-    pub(super) fn finale(&mut self, latencies: &Latencies, control: &Control) -> Result<(), SearchError> {
+    pub(super) fn finale(&mut self, carried: &Carried<'_>, control: &Control) -> Result<(), SearchError> {
         let steps = self.ledger.steps()?.len().to_string();
         if self.ledger.setting(AFTER_STEPS)?.as_ref() == Some(&steps) {
             return Ok(());
@@ -50,7 +54,7 @@ impl Search<'_> {
         let mut unusable = HashSet::new();
         loop {
             control.check()?;
-            match self.final_session(latencies, &unusable, control) {
+            match self.final_session(carried, &unusable, control) {
                 // A network the device cannot run makes room for the next best.
                 Err(SearchError::Device(DeviceError::Model { model, problem, .. }))
                     if unusable.insert(model.clone()) =>
@@ -65,11 +69,14 @@ impl Search<'_> {
 
     fn final_session(
         &mut self,
-        latencies: &Latencies,
+        carried: &Carried<'_>,
         unusable: &HashSet<String>,
         control: &Control,
     ) -> Result<(), SearchError> {
-        let finalists = self.finalists(latencies, unusable)?;
+        let latencies = &carried.latencies;
+        let mut finalists = carried.guide.standings(latencies);
+        finalists.retain(|standing| !unusable.contains(&standing.architecture));
+        finalists.truncate(self.settings.search.finalists);
         if finalists.is_empty() {
             let evaluations = self.ledger.evaluations()?;
             if evaluations.is_empty() {
@@ -98,49 +105,23 @@ impl Search<'_> {
         Ok(self.ledger.set_finals(&rows)?)
     }
 
-    /// The best networks of the run by what is known at its end: measured latency where there is one, else predicted.
-    fn finalists(&self, latencies: &Latencies, unusable: &HashSet<String>) -> Result<Vec<Experience>, SearchError> {
-        let mut best: Vec<Experience> = Vec::new();
-        for mut experience in self.ledger.experiences()?.into_iter().rev() {
-            if best.iter().any(|other| other.digest == experience.digest) {
-                continue;
-            }
-            let measured = latencies.measured(&experience.digest);
-            experience.latency_ms = match measured {
-                Some(latency_ms) => latency_ms,
-                None => {
-                    let architecture: Architecture = parse(&experience.architecture)?;
-                    latencies.predict(&Network::expand(&architecture)?).latency_ms
-                }
-            };
-            experience.measured = measured.is_some();
-            // The line that was evaluated, where several lines mean this network.
-            if let Some(evaluation) = self.ledger.evaluation(&experience.digest)? {
-                experience.architecture = evaluation.architecture;
-            }
-            experience.reward = self.settings.target.reward(experience.accuracy, experience.latency_ms).value;
-            best.push(experience);
-        }
-        best.retain(|experience| !unusable.contains(&experience.architecture));
-        best.sort_by(|a, b| b.reward.total_cmp(&a.reward).then_with(|| a.digest.cmp(&b.digest)));
-        best.truncate(self.settings.search.finalists);
-        Ok(best)
-    }
-
-    fn contenders(&self, finalists: &[Experience]) -> Result<Vec<Contender>, SearchError> {
+    fn contenders(&self, finalists: &[Standing]) -> Result<Vec<Contender>, SearchError> {
         let mut contenders = Vec::new();
         for (index, finalist) in finalists.iter().enumerate() {
             let architecture = parse(&finalist.architecture)?;
             let network = Network::expand(&architecture)?;
             let name = format!("candidate {}", index + 1);
-            contenders.push(Contender { name, architecture, network, accuracy: Some(finalist.accuracy) });
+            let accuracy = self.ledger.evaluation(&finalist.digest)?.and_then(|evaluation| evaluation.outcome.ok());
+            let expected_accuracy = Some(finalist.belief.accuracy.mean);
+            contenders.push(Contender { name, architecture, network, accuracy, expected_accuracy });
         }
         let space = &self.settings.space;
         for name in REFERENCES {
             let reference = reference::reference(name).map_err(|error| SearchError::Ledger(error.to_string()))?;
             let architecture = reference.at_input(space.input_size).with_classes(space.classes);
             let network = Network::expand(&architecture)?;
-            contenders.push(Contender { name: name.to_owned(), architecture, network, accuracy: None });
+            let name = name.to_owned();
+            contenders.push(Contender { name, architecture, network, accuracy: None, expected_accuracy: None });
         }
         Ok(contenders)
     }
@@ -153,7 +134,7 @@ impl Search<'_> {
     ) -> Result<Vec<FinalRow>, SearchError> {
         let mut models = Vec::new();
         for contender in contenders {
-            models.push(timing_model(&contender.architecture)?);
+            models.push(model_for(self.device, &contender.architecture)?);
         }
         models.extend(latencies.anchors().models().iter().cloned());
         let seed = rand::Rng::r#gen(&mut generator(self.settings.seed, 0, "finale"));
@@ -184,16 +165,23 @@ impl Search<'_> {
                 high_ms: latency.high / drift,
                 ratio_to_mobilenet_v2: ratio.map(|ratio| ratio.value),
                 accuracy: contender.accuracy,
+                expected_accuracy: contender.expected_accuracy,
                 reward: contender.accuracy.map(|a| self.settings.target.reward(a, latency.value / drift).value),
                 madds: contender.network.madds(),
                 params: contender.network.parameters(),
             });
         }
-        rows.sort_by(|a, b| b.reward.unwrap_or(f64::MIN).total_cmp(&a.reward.unwrap_or(f64::MIN)));
+        // The accuracy of one training is partly luck; whoever goes by it returns the luckiest.
+        let worth = |row: &FinalRow| {
+            let reward = |accuracy| self.settings.target.reward(accuracy, row.latency_ms).value;
+            row.expected_accuracy.map_or(f64::MIN, reward)
+        };
+        rows.sort_by(|a, b| worth(b).total_cmp(&worth(a)));
         Ok(rows)
     }
 
-    /// Writes the network of the first row, which has the best reward with its latency of this session.
+    /// Writes the network of the first row: the best by its latency of this session and the accuracy it is believed to
+    /// have.
     fn write_winner(&self, contenders: &[Contender], rows: &[FinalRow]) -> Result<(), SearchError> {
         let Some(winner) = contenders.iter().find(|contender| contender.name == rows[0].name) else { return Ok(()) };
         let seed = training_seed(self.settings.seed, &winner.network.digest());

@@ -1,7 +1,10 @@
 //! What a run knows about latencies: what it measured, and a predictor for the rest.
 //!
-//! The predictor of a step is fitted to the calibration's measurements (or the run's own first ones) and to those that
-//! closed steps made, never to an open step's: a step that is interrupted and repeated must screen as it did before.
+//! The predictor is fitted once, to the calibration's measurements or the run's own first ones. What the timings of the
+//! loop say beyond it, ln(measured / predicted), is learnt by a Gaussian process over the tokens ([`super::surrogate`]),
+//! which starts from the predictor's held-out errors on those first networks. So a predictor that is a fifth off where
+//! the search goes is corrected by the first few timings there, and what is left uncertain is known. An open step's
+//! timings are never part of it: a step that is interrupted and repeated must choose as it did before.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -11,34 +14,41 @@ use super::anchors::Anchors;
 use super::candidate::Candidate;
 use super::control::Control;
 use super::options::Settings;
+use super::surrogate::{Layout, Normal, Process};
 use super::{Search, SearchError, training_seed};
 use crate::device::session::{self, Plan, Statistic};
 use crate::device::{Device, DeviceError};
 use crate::latency::calibrate::MEASUREMENTS;
 use crate::latency::data::LATENCY_COLUMN;
-use crate::latency::measure::timing_model;
+use crate::latency::measure::model_for;
 use crate::latency::metrics;
 use crate::latency::plan::{CalibrationSettings, Part, Planned, plan};
 use crate::latency::{DataSet, FitSettings, Prediction, Predictor};
 use crate::network::Network;
 use crate::search::progress::Progress;
-use crate::space::Architecture;
+use crate::space::{Architecture, Space};
 use crate::store::{Ledger, Measurement, Purpose};
 
 /// Name of the copy of the calibration's measurements among the run's settings: its artefact's hash.
 pub(super) const CALIBRATION: &str = "calibration";
 
+/// Fewest residuals the process is trusted with; below, the predictor's own interval stands.
+const LEAST_RESIDUALS: usize = 10;
+/// Half the width of a 90 % interval in standard deviations.
+const DEVIATIONS: f64 = 1.645;
+
 /// See the module's text.
 pub struct Latencies {
-    data: DataSet,
     predictor: Predictor,
+    /// ln(measured / predicted).
+    residual: Process,
+    /// Where in `residual` a network timed by the loop stands.
+    learnt: HashMap<String, usize>,
+    space: Space,
     measured: HashMap<String, Measurement>,
-    /// Digests measured in the open step, not in `data` yet.
+    /// Digests measured in the open step, not in `residual` yet.
     open: Vec<String>,
     anchors: Anchors,
-    /// The source that the calibration's measurements carry: the loop's are of the same device.
-    source: String,
-    seed: u64,
 }
 
 impl Latencies {
@@ -50,42 +60,95 @@ impl Latencies {
         if search.ledger.setting(CALIBRATION)?.is_none() {
             warm_up(search, control)?;
         }
-        Self::read(search.ledger, search.settings.seed)
+        Self::read(search.ledger, search.settings)
     }
 
     /// Everything the run has in its ledger; it needs its first measurements.
     ///
     /// # Errors
     /// An unreadable calibration, or too few measurements.
-    pub fn read(ledger: &Ledger, seed: u64) -> Result<Self, SearchError> {
+    pub fn read(ledger: &Ledger, settings: &Settings) -> Result<Self, SearchError> {
+        Self::read_until(ledger, settings, ledger.steps()?.len() as u64)
+    }
+
+    /// Everything the run knew when it had closed that many steps.
+    ///
+    /// # Errors
+    /// As [`Self::read`].
+    pub fn read_until(ledger: &Ledger, settings: &Settings, closed: u64) -> Result<Self, SearchError> {
         let mut data = calibration(ledger)?;
-        let closed = ledger.steps()?.len() as u64;
         let (first, later): (Vec<_>, Vec<_>) =
             ledger.measurements()?.into_iter().partition(|m| m.purpose == Purpose::WarmUp);
         let source = main_source(&data);
         for measurement in &first {
-            learn(&mut data, measurement, &source)?;
+            data.push(&architecture(measurement)?, measurement.latency_ms, &source)?;
         }
-        let anchors = Anchors::of(&data)?;
-        let mut measured = HashMap::new();
+        let mut latencies = Self::new(&data, &settings.space, settings.seed)?;
         for measurement in later {
             if measurement.step <= closed {
-                learn(&mut data, &measurement, &source)?;
+                latencies.learn(&measurement)?;
             }
-            measured.insert(measurement.digest.clone(), measurement);
+            latencies.measured.insert(measurement.digest.clone(), measurement);
         }
-        let predictor = fit(&data, seed)?;
-        Ok(Self { data, predictor, measured, open: Vec::new(), anchors, source, seed })
+        Ok(latencies)
     }
 
-    /// What the predictor says.
-    pub fn predict(&self, network: &Network) -> Prediction {
-        self.predictor.predict(network)
+    fn new(data: &DataSet, space: &Space, seed: u64) -> Result<Self, SearchError> {
+        let (predictor, held_out_ms) =
+            Predictor::cross_validated(data, FitSettings { seed, ..FitSettings::default() })?;
+        let mut residual = Process::new(Layout::of(space));
+        for (measurement, held_out_ms) in data.measurements().iter().zip(&held_out_ms) {
+            // A calibration may hold networks of other spaces.
+            if let Ok(tokens) = space.encode(&measurement.architecture) {
+                residual.extend([(tokens.as_slice(), (measurement.latency_ms / held_out_ms).ln())]);
+            }
+        }
+        Ok(Self {
+            predictor,
+            residual,
+            learnt: HashMap::new(),
+            space: space.clone(),
+            measured: HashMap::new(),
+            open: Vec::new(),
+            anchors: Anchors::of(data)?,
+        })
+    }
+
+    /// What the calibrated predictor alone says of ln(latency), by its own interval.
+    pub fn prior(&self, network: &Network) -> Normal {
+        let Prediction { latency_ms, low_ms, high_ms } = self.predictor.predict(network);
+        Normal { mean: latency_ms.ln(), deviation: (high_ms / low_ms).ln() / (2.0 * DEVIATIONS) }
+    }
+
+    /// What is believed of ln(latency) of a network of the space, given what the predictor says of it.
+    pub fn believe(&self, tokens: &[usize], prior: Normal) -> Normal {
+        if self.residual.len() < LEAST_RESIDUALS {
+            return prior;
+        }
+        let Normal { mean, deviation } = self.residual.posterior(tokens).normal;
+        Normal { mean: prior.mean + mean, deviation }
+    }
+
+    /// The mean of [`Self::believe`], cheaply, also for a network that the loop has timed.
+    pub fn mean(&self, digest: &str, tokens: &[usize], prior: Normal) -> f64 {
+        if self.residual.len() < LEAST_RESIDUALS {
+            return prior.mean;
+        }
+        let residual = self.learnt.get(digest).map(|index| self.residual.fitted(*index));
+        prior.mean + residual.unwrap_or_else(|| self.residual.mean(tokens))
+    }
+
+    /// The prediction for a candidate, with the interval that nine of ten timings should fall into.
+    pub fn predict(&self, tokens: &[usize], network: &Network) -> Prediction {
+        let Normal { mean, deviation } = self.believe(tokens, self.prior(network));
+        let half_width = DEVIATIONS * deviation.hypot(self.residual.noise());
+        Prediction { latency_ms: mean.exp(), low_ms: (mean - half_width).exp(), high_ms: (mean + half_width).exp() }
     }
 
     /// The predicted latency of a candidate in milliseconds.
     pub fn expected(&self, candidate: &Candidate) -> f64 {
-        self.predict(&candidate.network).latency_ms
+        let tokens = &candidate.proposal.tokens;
+        self.mean(&candidate.digest, tokens, self.prior(&candidate.network)).exp()
     }
 
     /// The latency measured inside the loop.
@@ -103,22 +166,32 @@ impl Latencies {
         &self.anchors
     }
 
-    /// Lets the step's measurements into the predictor.
+    /// Learns from the step's measurements.
     ///
     /// # Errors
-    /// A fit that fails.
+    /// A line of the ledger that is no network of the space.
     pub fn close_step(&mut self) -> Result<(), SearchError> {
-        if self.open.is_empty() {
-            return Ok(());
-        }
-        for digest in self.open.drain(..) {
-            if let Some(measurement) = self.measured.get(&digest) {
-                learn(&mut self.data, measurement, &self.source)?;
+        for digest in std::mem::take(&mut self.open) {
+            if let Some(measurement) = self.measured.get(&digest).cloned() {
+                self.learn(&measurement)?;
             }
         }
-        self.predictor = fit(&self.data, self.seed)?;
         Ok(())
     }
+
+    fn learn(&mut self, measurement: &Measurement) -> Result<(), SearchError> {
+        let architecture = architecture(measurement)?;
+        let tokens = self.space.encode(&architecture).map_err(crate::space::SpaceError::from)?;
+        let predicted = self.prior(&Network::expand(&architecture)?).mean;
+        self.learnt.insert(measurement.digest.clone(), self.residual.len());
+        self.residual.extend([(tokens.as_slice(), measurement.latency_ms.ln() - predicted)]);
+        Ok(())
+    }
+}
+
+/// The architecture of a stored line.
+fn architecture(measurement: &Measurement) -> Result<Architecture, SearchError> {
+    crate::space::parse(&measurement.architecture).map_err(|error| SearchError::Ledger(error.to_string()))
 }
 
 fn fit(data: &DataSet, seed: u64) -> Result<Predictor, SearchError> {
@@ -128,13 +201,6 @@ fn fit(data: &DataSet, seed: u64) -> Result<Predictor, SearchError> {
 /// The source of most measurements; a predictor gives each source a scale of its own.
 fn main_source(data: &DataSet) -> String {
     data.sources().into_iter().max_by_key(|source| source.networks).map(|source| source.source).unwrap_or_default()
-}
-
-/// Adds a stored measurement to the data that is fitted.
-fn learn(data: &mut DataSet, measurement: &Measurement, source: &str) -> Result<(), SearchError> {
-    let line = &measurement.architecture;
-    let architecture = crate::space::parse(line).map_err(|error| SearchError::Ledger(error.to_string()))?;
-    Ok(data.push(&architecture, measurement.latency_ms, source)?)
 }
 
 /// The file of measurements of the calibration that the search file names, checked; `None` if it names none.
@@ -193,7 +259,7 @@ impl Search<'_> {
     /// predictor's mean absolute percentage error over all of them, and the device's drift.
     pub(super) fn time(
         &mut self,
-        networks: &[&Candidate],
+        networks: &[Candidate],
         step: u64,
         latencies: &mut Latencies,
         control: &Control,
@@ -205,7 +271,7 @@ impl Search<'_> {
             .map(|candidate| Asked {
                 architecture: &candidate.architecture,
                 digest: &candidate.digest,
-                predicted: Some(latencies.predict(&candidate.network)),
+                predicted: Some(latencies.predict(&candidate.proposal.tokens, &candidate.network)),
             })
             .collect();
         for measurement in measure(self.settings, &mut *self.device, &open, Some(latencies.anchors()), step)? {
@@ -261,7 +327,7 @@ fn measure(
     let start = Instant::now();
     let mut models = Vec::new();
     for one in asked {
-        models.push(timing_model(one.architecture)?);
+        models.push(model_for(device, one.architecture)?);
     }
     models.extend(anchors.iter().flat_map(|anchors| anchors.models().iter().cloned()));
     let plan = Plan { rounds: settings.device.loads, seed: training_seed(settings.seed, asked[0].digest) };

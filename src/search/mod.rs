@@ -16,15 +16,18 @@
 
 pub mod accuracy;
 pub mod anchors;
+pub mod belief;
 pub mod candidate;
 pub mod control;
 mod evaluate;
 mod finale;
+pub mod guide;
 pub mod known;
 pub mod latencies;
 pub mod options;
 pub mod pareto;
 mod phases;
+pub mod pool;
 pub mod progress;
 pub mod proposer;
 pub mod reward;
@@ -32,6 +35,7 @@ pub mod run;
 pub mod screen;
 mod step;
 pub mod summary;
+pub mod surrogate;
 
 use std::time::{Duration, Instant};
 
@@ -43,8 +47,9 @@ pub use reward::{Reward, RewardKind, Target, TargetError, TargetOptions};
 use crate::device::Device;
 use crate::store::{Ledger, Purpose, Step};
 use crate::train::Accuracy;
+use guide::Guide;
 use latencies::Latencies;
-use proposer::Proposer;
+use step::Carried;
 
 /// Why a search ended without a result.
 #[derive(Debug, thiserror::Error)]
@@ -153,39 +158,40 @@ impl Search<'_> {
     /// # Errors
     /// [`SearchError`]; the ledger holds everything that finished, and the run can be resumed.
     pub fn run(&mut self, control: &Control) -> Result<Ended, SearchError> {
-        let mut latencies = Latencies::open(self, control)?;
+        let latencies = Latencies::open(self, control)?;
         let steps = self.ledger.steps()?;
         let state = self.ledger.proposer()?;
-        let (settings, seed) = (self.settings, self.settings.seed);
-        let mut proposer = proposer::make(&settings.search, &settings.space, seed, state.as_deref())?;
-        let ended = self.steps(&steps, &mut *proposer, &mut latencies, control)?;
+        let settings = self.settings;
+        let guide = Guide::read(self.ledger, settings, &latencies)?;
+        let proposer = proposer::make(&settings.search, &settings.space, settings.seed, state.as_deref())?;
+        let best_reward = steps.last().and_then(|step| step.best_reward);
+        let mut carried = Carried { proposer, latencies, guide, best_reward };
+        let ended = self.steps(steps, &mut carried, control)?;
         control.progress.finish();
-        self.finale(&latencies, control)?;
+        self.finale(&carried, control)?;
         Ok(ended)
     }
 
     fn steps(
         &mut self,
-        done: &[Step],
-        proposer: &mut dyn Proposer,
-        latencies: &mut Latencies,
+        mut done: Vec<Step>,
+        carried: &mut Carried<'_>,
         control: &Control,
     ) -> Result<Ended, SearchError> {
-        let mut barren = done.iter().rev().take_while(|step| step.trained + step.failed == 0).count();
         for number in done.len() as u64 + 1.. {
             if self.ledger.evaluations_before(number)? >= self.settings.evaluations {
                 return Ok(Ended::Evaluations);
             }
-            if barren >= self.settings.search.patience {
+            if self.settings.search.has_converged(&done) {
                 return Ok(Ended::Converged);
             }
             if control.out_of_time() {
                 return Ok(Ended::Time);
             }
             control.check()?;
-            let step = self.step(number, proposer, latencies, control)?;
-            barren = if step.trained + step.failed == 0 { barren + 1 } else { 0 };
+            let step = self.step(number, carried, control)?;
             control.progress.line(&step.line());
+            done.push(step);
         }
         unreachable!("steps are numbered without end")
     }

@@ -15,6 +15,7 @@ use super::screen::Window;
 use crate::device::Choice;
 use crate::network::Limits;
 use crate::space::Space;
+use crate::store::Step;
 
 /// An option outside its range, or one that does not go with another.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -208,17 +209,32 @@ impl Algorithm {
     }
 }
 
+/// Which networks are timed inside the loop.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Timing {
+    /// Those that may prove to be the best.
+    #[default]
+    Promising,
+    /// Every network that is trained.
+    All,
+}
+
 /// `[search]`
 ///
 /// | name | default | purpose | range |
 /// |---|---|---|---|
 /// | `algorithm` | `"ppo"` | what proposes networks | `ppo`, `evolution`, `random` |
 /// | `sampled_per_step` | 64 | candidates sampled in one step | ≥ `trained_per_step` |
-/// | `trained_per_step` | 8 | of those trained | ≥ 1 |
-/// | `timed_per_step` | 2 | of those timed on the device: the best by provisional reward | 0 to `trained_per_step` |
+/// | `guided` | true for `ppo` | whether a model of the accuracies seen so far ranks the samples, and variations of the best networks beside them; without it the predicted latency alone screens | |
+/// | `trained_per_step` | 4 | candidates trained in one step | ≥ 1 |
+/// | `warm_up_evaluations` | 12 | networks trained first, far from each other, before the model ranks | 0 to 100000 |
+/// | `timing` | `"promising"` | which networks are timed on the device: those that may prove to be the best, or `"all"` that are trained | |
+/// | `timed_per_step` | 1 | with `promising`: how many in one step, at most | 0 to `trained_per_step` |
 /// | `window` | `{ low = 0.5, high = 1.15 }` | predicted latencies, as fractions of the target, worth training | 0 ≤ low < high |
 /// | `warm_up_measurements` | 40 | networks measured first where no predictor is given | ≥ 20 |
 /// | `patience` | 20 | steps without one new network after which the search has converged and ends | ≥ 1 |
+/// | `stop_when_converged` | false | end as soon as the models expect no improvement worth a training any more | |
 /// | `finalists` | 3 | best candidates re-timed at the end | ≥ 1 |
 /// | `final_loads` | 15 | fresh loads of each finalist and reference at the end | ≥ 3 |
 /// | `ppo`, `evolution` | | tables of the algorithm's own settings | |
@@ -229,9 +245,15 @@ pub struct SearchOptions {
     pub algorithm: Algorithm,
     /// Candidates sampled in one step.
     pub sampled_per_step: usize,
+    /// Whether models rank; absent: the algorithm's own default.
+    pub guided: Option<bool>,
     /// Candidates trained in one step.
     pub trained_per_step: usize,
-    /// Candidates timed in one step.
+    /// Networks trained before the model ranks.
+    pub warm_up_evaluations: usize,
+    /// Which candidates are timed.
+    pub timing: Timing,
+    /// Promising candidates timed in one step, at most.
     pub timed_per_step: usize,
     /// Predicted latencies worth training.
     pub window: Window,
@@ -239,6 +261,8 @@ pub struct SearchOptions {
     pub warm_up_measurements: usize,
     /// Steps without a new network after which the search ends.
     pub patience: usize,
+    /// Whether to end once the models expect no improvement.
+    pub stop_when_converged: bool,
     /// Candidates re-timed at the end.
     pub finalists: usize,
     /// Fresh loads of each at the end.
@@ -255,11 +279,15 @@ impl Default for SearchOptions {
         Self {
             algorithm: Algorithm::default(),
             sampled_per_step: 64,
-            trained_per_step: 8,
-            timed_per_step: 2,
+            guided: None,
+            trained_per_step: 4,
+            warm_up_evaluations: 12,
+            timing: Timing::default(),
+            timed_per_step: 1,
             window: Window::default(),
             warm_up_measurements: 40,
             patience: 20,
+            stop_when_converged: false,
             finalists: 3,
             final_loads: 15,
             #[cfg(feature = "torch")]
@@ -270,11 +298,26 @@ impl Default for SearchOptions {
 }
 
 impl SearchOptions {
+    /// Whether a model of accuracy ranks the candidates.
+    pub fn is_guided(&self) -> bool {
+        self.guided.unwrap_or(self.algorithm == Algorithm::Ppo)
+    }
+
+    /// Whether the steps so far say that going on is of no use: nothing new to train, or, if asked for, nothing that
+    /// promises an improvement, for `patience` steps.
+    pub fn has_converged(&self, steps: &[Step]) -> bool {
+        let barren = |step: &&Step| step.trained + step.failed == 0;
+        let last = || steps.iter().rev();
+        last().take_while(barren).count() >= self.patience
+            || self.stop_when_converged && last().take_while(|step| step.is_settled()).count() >= self.patience
+    }
+
     fn check(&self) -> Result<(), OptionError> {
         const MANY: usize = 100_000;
         within("search.trained_per_step", self.trained_per_step, 1, MANY)?;
         within("search.sampled_per_step", self.sampled_per_step, self.trained_per_step, MANY)?;
         within("search.timed_per_step", self.timed_per_step, 0, self.trained_per_step)?;
+        within("search.warm_up_evaluations", self.warm_up_evaluations, 0, MANY)?;
         within("search.warm_up_measurements", self.warm_up_measurements, 20, MANY)?;
         within("search.patience", self.patience, 1, MANY)?;
         within("search.finalists", self.finalists, 1, 100)?;

@@ -52,6 +52,12 @@ impl Window {
         }
     }
 
+    /// Positions of all candidates inside, or of `wanted` where fewer are, in the order they were drawn.
+    pub fn inside(&self, predicted_ms: &[f64], target_ms: f64, wanted: usize) -> Vec<usize> {
+        let inside = predicted_ms.iter().filter(|latency_ms| self.distance(**latency_ms, target_ms) == 0.0).count();
+        self.select(predicted_ms, target_ms, wanted.max(inside))
+    }
+
     /// Positions of the at most `wanted` candidates to train, in the order they were drawn.
     pub fn select(&self, predicted_ms: &[f64], target_ms: f64, wanted: usize) -> Vec<usize> {
         let mut order: Vec<usize> = (0..predicted_ms.len()).collect();

@@ -6,14 +6,27 @@ use std::time::Instant;
 use super::candidate::Candidate;
 use super::control::Control;
 use super::evaluate::{Task, evaluate};
+use super::guide::{Choice, Guide, Standing};
 use super::latencies::Latencies;
+use super::options::Timing;
 use super::proposer::{Proposal, Proposer};
 use super::{Search, SearchError, generator, timed, training_seed};
-use crate::network::Resource;
 use crate::store::{BeyondLimits, Experience, Seconds, Step};
 
 /// Samples behind one candidate within the limits, at most, as a multiple of those a step wants.
 const MOST_DRAWS: usize = 50;
+/// Best networks of the run that the proposer learns from once more in every step.
+const REPLAYED: usize = 8;
+/// A network is worth a timing if it would be the best with a latency this many deviations below the expected one.
+const HOPE: f64 = 1.0;
+
+/// What a search carries from step to step; all of it follows from the ledger.
+pub(super) struct Carried<'s> {
+    pub proposer: Box<dyn Proposer>,
+    pub latencies: Latencies,
+    pub guide: Guide<'s>,
+    pub best_reward: Option<f64>,
+}
 
 /// A candidate of this step with its accuracy.
 struct Judged<'a> {
@@ -21,67 +34,99 @@ struct Judged<'a> {
     accuracy: f64,
 }
 
+/// A step's candidates.
+struct Candidates {
+    /// To be trained.
+    chosen: Vec<Candidate>,
+    /// Sampled once more: their accuracy is known.
+    known: Vec<Candidate>,
+}
+
 impl Search<'_> {
     /// Samples, screens, trains, times, rewards and learns; stores the step as closed.
     pub(super) fn step(
         &mut self,
         number: u64,
-        proposer: &mut dyn Proposer,
-        latencies: &mut Latencies,
+        carried: &mut Carried<'_>,
         control: &Control,
     ) -> Result<Step, SearchError> {
         let start = Instant::now();
         let mut seconds = Seconds::default();
         let mut step = Step { step: number, ..Step::default() };
 
-        let candidates = timed(&mut seconds.controller, || self.sample(number, proposer, &mut step))?;
-        let unique = first_of_each(&candidates);
-        let fresh = self.fresh(&unique, number)?;
-        step.duplicates = candidates.len() - fresh.len();
-        let chosen = self.screen(&fresh, latencies, number)?;
-        step.screened = fresh.len() - chosen.len();
-
+        let Candidates { chosen, known } = timed(&mut seconds.controller, || self.candidates(carried, &mut step))?;
         control.progress.note(format!("step {number}: training {} of {} sampled", chosen.len(), step.sampled));
         timed(&mut seconds.training, || self.train(&chosen, number, control))?;
-        let judged = self.judged(&unique)?;
-        step.trained =
-            judged.iter().filter(|judged| chosen.iter().any(|c| c.digest == judged.candidate.digest)).count();
-        step.failed = chosen.len() - step.trained;
+        let evaluations = self.ledger.evaluations_of(number)?;
+        carried.guide.learn(&evaluations, &carried.latencies)?;
+        step.trained = evaluations.iter().filter(|evaluation| evaluation.outcome.is_ok()).count();
+        step.failed = evaluations.len() - step.trained;
 
-        let timed_now = self.promising(&judged, latencies, number)?;
+        let standings = carried.guide.standings(&carried.latencies);
+        let timed_now = self.to_time(&chosen, &standings, &carried.latencies, number)?;
         step.timed = timed_now.len();
         control.progress.note(format!("step {number}: timing {} networks", step.timed));
-        let told = timed(&mut seconds.measuring, || self.time(&timed_now, number, latencies, control))?;
+        let told = timed(&mut seconds.measuring, || self.time(&timed_now, number, &mut carried.latencies, control))?;
         (step.prediction_mape, step.drift) = (told.prediction_mape, told.drift);
 
-        let experiences = self.experiences(&judged, latencies);
-        let batch: Vec<_> = judged
+        let judged = self.judged(known.iter().chain(&chosen))?;
+        let experiences = self.experiences(&judged, &carried.latencies);
+        let mut batch: Vec<_> = judged
             .iter()
             .zip(&experiences)
             .map(|(judged, experience)| (judged.candidate.proposal.clone(), experience.reward))
             .collect();
         if !batch.is_empty() {
-            step.entropy = timed(&mut seconds.controller, || proposer.learn(&batch))?.entropy;
             step.mean_reward = Some(batch.iter().map(|(_, reward)| reward).sum::<f64>() / batch.len() as f64);
+            batch.extend(self.replayed(&standings, &judged));
+            step.entropy = timed(&mut seconds.controller, || carried.proposer.learn(&batch))?.entropy;
         }
-        step.best_reward = self.best_reward(&experiences)?;
-        let state = proposer.save()?;
-        latencies.close_step()?;
+        let rewards = experiences.iter().map(|experience| experience.reward);
+        carried.best_reward = rewards.chain(carried.best_reward).max_by(f64::total_cmp);
+        step.best_reward = carried.best_reward;
+        let state = carried.proposer.save()?;
+        carried.latencies.close_step()?;
         seconds.total = start.elapsed().as_secs_f64();
         step.seconds = seconds;
         self.ledger.add_step(&step, &experiences, &state)?;
         Ok(step)
     }
 
+    /// What the step trains, and what it sampled that is trained already.
+    fn candidates(&self, carried: &mut Carried<'_>, step: &mut Step) -> Result<Candidates, SearchError> {
+        let sampled = self.sample(&mut *carried.proposer, step)?;
+        let mut seen = HashSet::new();
+        let unique: Vec<Candidate> =
+            sampled.into_iter().filter(|candidate| seen.insert(candidate.digest.clone())).collect();
+        let (fresh, known) = self.apart(unique, step.step)?;
+        let sampled_in_limits = step.sampled - step.beyond_limits.total();
+        step.duplicates = sampled_in_limits - fresh.len();
+        let wanted = self.wanted(carried, step.step)?;
+        let choice = match self.settings.search.is_guided() {
+            true => {
+                let random = &mut generator(self.settings.seed, step.step, "choose");
+                carried.guide.choose(fresh, wanted, &carried.latencies, random)?
+            }
+            false => self.screen(fresh, wanted, &carried.latencies),
+        };
+        step.beyond_limits += choice.beyond_limits;
+        step.considered = choice.considered;
+        step.screened = choice.considered - choice.chosen.len();
+        step.own = choice.own;
+        step.expected_improvement = choice.improvement;
+        Ok(Candidates { chosen: choice.chosen, known })
+    }
+
     /// Samples until the step has its candidates within the limits, or the limits prove too tight for that.
-    fn sample(&self, number: u64, proposer: &mut dyn Proposer, step: &mut Step) -> Result<Vec<Candidate>, SearchError> {
-        let random = &mut generator(self.settings.seed, number, "propose");
+    fn sample(&self, proposer: &mut dyn Proposer, step: &mut Step) -> Result<Vec<Candidate>, SearchError> {
+        let random = &mut generator(self.settings.seed, step.step, "propose");
         let wanted = self.settings.search.sampled_per_step;
         let mut candidates = Vec::new();
         for _ in 0..MOST_DRAWS {
             for proposal in proposer.propose(wanted - candidates.len(), random)? {
                 step.sampled += 1;
-                candidates.extend(self.within_limits(proposal, &mut step.beyond_limits)?);
+                let (space, limits) = (&self.settings.space, &self.settings.limits);
+                candidates.extend(Candidate::within(proposal, space, limits, &mut step.beyond_limits)?);
             }
             if candidates.len() == wanted {
                 break;
@@ -90,55 +135,41 @@ impl Search<'_> {
         Ok(candidates)
     }
 
-    /// The proposal as a candidate, or the count of what it has too much of.
-    fn within_limits(&self, proposal: Proposal, beyond: &mut BeyondLimits) -> Result<Option<Candidate>, SearchError> {
-        let candidate = match Candidate::new(proposal, &self.settings.space) {
-            Err(SearchError::Expand(_)) => {
-                beyond.undeployable += 1;
-                return Ok(None);
-            }
-            candidate => candidate?,
-        };
-        match self.settings.limits.exceeded(&candidate.network) {
-            None => return Ok(Some(candidate)),
-            Some(Resource::Params) => beyond.params += 1,
-            Some(Resource::Madds) => beyond.madds += 1,
-            Some(Resource::MemoryMb) => beyond.memory_mb += 1,
-        }
-        Ok(None)
-    }
-
-    /// The candidates whose network no earlier step evaluated. (One that this step evaluated before it was
+    /// Those whose network no earlier step evaluated, and the others. (One that this step evaluated before it was
     /// interrupted is still this step's.)
-    fn fresh<'c>(&self, unique: &[&'c Candidate], number: u64) -> Result<Vec<&'c Candidate>, SearchError> {
-        let mut fresh = Vec::new();
+    fn apart(&self, unique: Vec<Candidate>, number: u64) -> Result<(Vec<Candidate>, Vec<Candidate>), SearchError> {
+        let (mut fresh, mut known) = (Vec::new(), Vec::new());
         for candidate in unique {
-            if self.ledger.evaluation(&candidate.digest)?.is_none_or(|evaluation| evaluation.step == number) {
-                fresh.push(*candidate);
+            match self.ledger.evaluation(&candidate.digest)? {
+                Some(evaluation) if evaluation.step != number => known.push(candidate),
+                _ => fresh.push(candidate),
             }
         }
-        Ok(fresh)
+        Ok((fresh, known))
     }
 
-    fn screen<'c>(
-        &self,
-        fresh: &[&'c Candidate],
-        latencies: &Latencies,
-        number: u64,
-    ) -> Result<Vec<&'c Candidate>, SearchError> {
+    /// How many networks the step trains: more as long as the models know too little, never more than is left.
+    fn wanted(&self, carried: &Carried<'_>, number: u64) -> Result<usize, SearchError> {
+        let options = &self.settings.search;
         let left = self.settings.evaluations.saturating_sub(self.ledger.evaluations_before(number)?);
-        let wanted = self.settings.search.trained_per_step.min(usize::try_from(left).unwrap_or(usize::MAX));
+        let first = if options.is_guided() { carried.guide.missing() } else { 0 };
+        Ok(options.trained_per_step.max(first).min(usize::try_from(left).unwrap_or(usize::MAX)))
+    }
+
+    /// The screen without models of accuracy: by predicted latency alone.
+    fn screen(&self, fresh: Vec<Candidate>, wanted: usize, latencies: &Latencies) -> Choice {
         let predicted: Vec<f64> = fresh.iter().map(|candidate| latencies.expected(candidate)).collect();
         let target_ms = self.settings.target.latency_ms();
         let selected = self.settings.search.window.select(&predicted, target_ms, wanted);
-        Ok(selected.into_iter().map(|position| fresh[position]).collect())
+        let chosen: Vec<Candidate> = selected.into_iter().map(|position| fresh[position].clone()).collect();
+        let (own, beyond_limits) = (chosen.len(), BeyondLimits::default());
+        Choice { chosen, own, considered: fresh.len(), beyond_limits, improvement: None }
     }
 
-    fn train(&mut self, chosen: &[&Candidate], number: u64, control: &Control) -> Result<(), SearchError> {
+    fn train(&mut self, chosen: &[Candidate], number: u64, control: &Control) -> Result<(), SearchError> {
         // Those an interrupted attempt at this step evaluated keep their numbers, also if the budget, and with it the
         // choice, has changed since; the others take the free ones in order.
-        let used: HashSet<u64> =
-            self.ledger.evaluations()?.into_iter().filter(|e| e.step == number).map(|e| e.id).collect();
+        let used: HashSet<u64> = self.ledger.evaluations_of(number)?.into_iter().map(|e| e.id).collect();
         let first = self.ledger.evaluations_before(number)? + 1;
         let mut free = (first..).filter(|id| !used.contains(id));
         let mut tasks = Vec::new();
@@ -151,10 +182,10 @@ impl Search<'_> {
         evaluate(&tasks, number, self.accuracy, self.ledger, control)
     }
 
-    /// Every sampled network whose accuracy is known, new or from before.
-    fn judged<'c>(&self, unique: &[&'c Candidate]) -> Result<Vec<Judged<'c>>, SearchError> {
+    /// Every candidate whose accuracy is known.
+    fn judged<'c>(&self, candidates: impl Iterator<Item = &'c Candidate>) -> Result<Vec<Judged<'c>>, SearchError> {
         let mut judged = Vec::new();
-        for candidate in unique {
+        for candidate in candidates {
             if let Some(evaluation) = self.ledger.evaluation(&candidate.digest)?
                 && let Ok(accuracy) = evaluation.outcome
             {
@@ -164,26 +195,38 @@ impl Search<'_> {
         Ok(judged)
     }
 
-    /// The networks to be timed in this step: the best by provisional reward among those never timed before.
-    fn promising<'c>(
+    /// The networks to be timed in this step. A timing is worth its while where it may show a better network than the
+    /// best one timed: of all networks tried and never timed, those that would be the best with a latency somewhat
+    /// below the expected one, the most hopeful first.
+    fn to_time(
         &self,
-        judged: &[Judged<'c>],
+        chosen: &[Candidate],
+        standings: &[Standing],
         latencies: &Latencies,
         number: u64,
-    ) -> Result<Vec<&'c Candidate>, SearchError> {
+    ) -> Result<Vec<Candidate>, SearchError> {
         let spent = self.ledger.measurements_before(number)?;
         let left = usize::try_from(self.settings.measurements.saturating_sub(spent)).unwrap_or(usize::MAX);
-        let mut ranked: Vec<(&Candidate, f64)> = judged
+        let is_timed = |digest: &str| latencies.measured_before(digest, number).is_some();
+        if self.settings.search.timing == Timing::All {
+            let judged = self.judged(chosen.iter())?.into_iter().map(|judged| judged.candidate.clone());
+            return Ok(judged.filter(|candidate| !is_timed(&candidate.digest)).take(left).collect());
+        }
+        let target = &self.settings.target;
+        let best = standings.iter().filter(|standing| is_timed(&standing.digest)).map(|standing| standing.reward);
+        let best = best.fold(f64::NEG_INFINITY, f64::max);
+        let mut hopeful: Vec<(&Standing, f64)> = standings
             .iter()
-            .filter(|judged| latencies.measured_before(&judged.candidate.digest, number).is_none())
-            .map(|judged| {
-                let expected_ms = latencies.expected(judged.candidate);
-                (judged.candidate, self.settings.target.reward(judged.accuracy, expected_ms).value)
-            })
+            .filter(|standing| !is_timed(&standing.digest))
+            .map(|standing| (standing, standing.belief.hopeful_reward(target, HOPE)))
+            .filter(|(_, reward)| *reward > best)
             .collect();
-        ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
-        ranked.truncate(self.settings.search.timed_per_step.min(left));
-        Ok(ranked.into_iter().map(|(candidate, _)| candidate).collect())
+        hopeful.sort_by(|a, b| b.1.total_cmp(&a.1));
+        hopeful.truncate(self.settings.search.timed_per_step.min(left));
+        let proposal = |tokens: &Vec<usize>| Proposal { tokens: tokens.clone(), log_probabilities: Vec::new() };
+        let candidate =
+            |(standing, _): (&Standing, f64)| Candidate::new(proposal(&standing.tokens), &self.settings.space);
+        hopeful.into_iter().map(candidate).collect()
     }
 
     fn experiences(&self, judged: &[Judged<'_>], latencies: &Latencies) -> Vec<Experience> {
@@ -205,25 +248,36 @@ impl Search<'_> {
             .collect()
     }
 
-    fn best_reward(&self, experiences: &[Experience]) -> Result<Option<f64>, SearchError> {
-        let before = self.ledger.steps()?.last().and_then(|step| step.best_reward);
-        Ok(experiences.iter().map(|experience| experience.reward).chain(before).max_by(f64::total_cmp))
+    /// The best networks of the run with the rewards they are believed to have, for the proposer to learn from once
+    /// more; it weighs them by the probabilities it gives them now.
+    fn replayed(&self, standings: &[Standing], judged: &[Judged<'_>]) -> Vec<(Proposal, f64)> {
+        if !self.settings.search.is_guided() {
+            return Vec::new();
+        }
+        let in_batch = |standing: &&Standing| judged.iter().all(|j| j.candidate.digest != standing.digest);
+        let replay = |standing: &Standing| {
+            (Proposal { tokens: standing.tokens.clone(), log_probabilities: Vec::new() }, standing.reward)
+        };
+        standings.iter().filter(in_batch).take(REPLAYED).map(replay).collect()
     }
 }
 
-/// One candidate per network, in the order drawn.
-fn first_of_each(candidates: &[Candidate]) -> Vec<&Candidate> {
-    let mut seen = HashSet::new();
-    candidates.iter().filter(|candidate| seen.insert(candidate.digest.as_str())).collect()
-}
+/// Expected improvement, as a fraction of the best reward, that no longer pays a training.
+const NEGLIGIBLE: f64 = 1e-5;
 
 impl Step {
+    /// Whether the models expected no improvement worth mentioning from any network that was considered.
+    pub fn is_settled(&self) -> bool {
+        let least = NEGLIGIBLE * self.best_reward.unwrap_or(0.0).abs();
+        self.expected_improvement.is_some_and(|improvement| improvement < least)
+    }
+
     /// The step in one line.
     pub fn line(&self) -> String {
         let percent = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.1} %"));
         let reward = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.4}"));
         format!(
-            "step {:>3}: sampled {}{}, known {}, screened out {}, trained {}, timed {} (predictor off by {}, drift {}); reward mean {}, best {}",
+            "step {:>3}: sampled {}{}, known {}, considered {}, screened out {}, trained {} ({} sampled), timed {} (predictor off by {}, drift {}); reward mean {}, best {}",
             self.step,
             self.sampled,
             match self.beyond_limits.total() {
@@ -231,8 +285,10 @@ impl Step {
                 beyond => format!(", beyond limits {beyond}"),
             },
             self.duplicates,
+            self.considered,
             self.screened,
             self.trained,
+            self.own,
             self.timed,
             percent(self.prediction_mape),
             self.drift.map_or("–".to_owned(), |drift| format!("{drift:.2}")),

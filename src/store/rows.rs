@@ -137,14 +137,20 @@ pub struct Step {
     pub beyond_limits: BeyondLimits,
     /// Of the others, networks already evaluated, in this step or before.
     pub duplicates: usize,
-    /// New networks the predictor turned away.
+    /// New networks that were looked at: sampled ones, and variations of the best networks so far.
+    pub considered: usize,
+    /// New networks among them that the models turned away.
     pub screened: usize,
     /// New networks whose accuracy was obtained.
     pub trained: usize,
+    /// Of those chosen for it, the ones that the proposer itself sampled; the others are variations of the best.
+    pub own: usize,
     /// New networks whose evaluation failed.
     pub failed: usize,
     /// Networks timed on the device.
     pub timed: usize,
+    /// The greatest expected improvement of the reward among the networks that were considered, where models rank.
+    pub expected_improvement: Option<f64>,
     /// Best reward of the run so far.
     pub best_reward: Option<f64>,
     /// Mean reward of what was learnt from.
@@ -201,7 +207,10 @@ pub struct FinalRow {
     pub ratio_to_mobilenet_v2: Option<f64>,
     /// The proxy's accuracy; none for references.
     pub accuracy: Option<f64>,
-    /// Reward with the re-timed latency; none for references.
+    /// What the model of all accuracies makes of it: the observed accuracy less its luck; none for references.
+    #[serde(default)]
+    pub expected_accuracy: Option<f64>,
+    /// Reward with the re-timed latency and the proxy's accuracy; none for references.
     pub reward: Option<f64>,
     /// Multiply-adds.
     pub madds: usize,
@@ -257,6 +266,18 @@ impl Ledger {
 
     fn count(&self, query: &str, step: u64) -> Result<u64, StoreError> {
         self.check(self.connection.query_row(query, [step], |row| row.get(0)))
+    }
+
+    /// The evaluations of one step in the order of their ids.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn evaluations_of(&self, step: u64) -> Result<Vec<Evaluation>, StoreError> {
+        let read = || {
+            let mut statement = self.connection.prepare_cached(&format!("{EVALUATION} WHERE step = ?1 ORDER BY id"))?;
+            statement.query_map([step], read_evaluation)?.collect()
+        };
+        self.check(read())
     }
 
     /// All evaluations in the order of their ids.

@@ -22,6 +22,8 @@ CREATE TABLE evaluations (
     finished     TEXT NOT NULL
 ) STRICT;
 
+CREATE INDEX evaluations_by_step ON evaluations (step);
+
 -- One finished timing.
 CREATE TABLE measurements (
     id           INTEGER PRIMARY KEY AUTOINCREMENT,

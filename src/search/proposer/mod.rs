@@ -17,7 +17,7 @@ pub use evolution::EvolutionOptions;
 pub struct Proposal {
     /// Tokens of the space.
     pub tokens: Vec<usize>,
-    /// Per token the log probability under the policy that drew it; empty for proposers without a policy.
+    /// Per token the log probability under the policy that drew it; empty where no policy did.
     pub log_probabilities: Vec<f32>,
 }
 
@@ -47,7 +47,8 @@ pub trait Proposer {
     /// [`ProposerError`] from the library below.
     fn propose(&mut self, count: usize, random: &mut Random) -> Result<Vec<Proposal>, ProposerError>;
 
-    /// Learns from proposals of the last [`Proposer::propose`] and their rewards.
+    /// Learns from proposals and their rewards: those of the last [`Proposer::propose`], and networks that others
+    /// proposed, which have no log probabilities.
     ///
     /// # Errors
     /// [`ProposerError`] from the library below.

@@ -31,6 +31,24 @@ pub fn make(
     Ok(Box::new(Policy { controller: controller.map_err(problem)? }))
 }
 
+impl Policy {
+    /// The batch as the controller wants it. What others proposed gets the probabilities of the present policy.
+    fn experiences(&self, batch: &[(Proposal, f64)]) -> Result<Vec<Experience>, ProposerError> {
+        let foreign = batch.iter().map(|(proposal, _)| proposal).filter(|p| p.log_probabilities.is_empty());
+        let foreign: Vec<&[usize]> = foreign.map(|proposal| proposal.tokens.as_slice()).collect();
+        let mut scored = self.controller.log_probabilities(&foreign).map_err(problem)?.into_iter();
+        let mut experience = |(proposal, reward): &(Proposal, f64)| Experience {
+            tokens: proposal.tokens.clone(),
+            log_probabilities: match proposal.log_probabilities.is_empty() {
+                true => scored.next().unwrap_or_default(),
+                false => proposal.log_probabilities.clone(),
+            },
+            reward: *reward,
+        };
+        Ok(batch.iter().map(&mut experience).collect())
+    }
+}
+
 impl Proposer for Policy {
     fn propose(&mut self, count: usize, random: &mut Random) -> Result<Vec<Proposal>, ProposerError> {
         let sampled = self.controller.sample(count, random).into_iter();
@@ -38,12 +56,7 @@ impl Proposer for Policy {
     }
 
     fn learn(&mut self, batch: &[(Proposal, f64)]) -> Result<Learnt, ProposerError> {
-        let experience = |(proposal, reward): &(Proposal, f64)| Experience {
-            tokens: proposal.tokens.clone(),
-            log_probabilities: proposal.log_probabilities.clone(),
-            reward: *reward,
-        };
-        let experiences: Vec<Experience> = batch.iter().map(experience).collect();
+        let experiences = self.experiences(batch)?;
         match self.controller.update(&experiences) {
             Ok(statistics) => Ok(Learnt { entropy: Some(statistics.entropy) }),
             // The controller is as it was; one batch less is better than a lost run.

@@ -1,0 +1,253 @@
+//! Choosing what to train: the models of accuracy and latency rank what the proposer, and variations of the best
+//! networks so far, have to offer.
+//!
+//! A network's score is its expected improvement on the best reward that is believed of any network tried
+//! ([`super::belief`]). A batch is chosen one by one; each choice narrows what is uncertain about its relatives
+//! (Desautels, Krause and Burdick 2014: what will be observed is not known, that it will be is), so that a batch does
+//! not ask one question several times. The first networks of a run, when nothing is known, are those of the proposer's
+//! samples inside the latency window that lie farthest from each other.
+//!
+//! Everything here follows from the evaluations and timings of closed steps and the step's generator.
+
+use std::collections::HashSet;
+
+use super::SearchError;
+use super::belief::Belief;
+use super::candidate::Candidate;
+use super::latencies::Latencies;
+use super::options::Settings;
+use super::pool::{CLIMBERS, ELITE, Origin, Pool, ROUNDS};
+use super::surrogate::process::Posterior;
+use super::surrogate::{Layout, Normal, Process};
+use crate::Random;
+use crate::network::Network;
+use crate::store::{BeyondLimits, Evaluation, Ledger};
+
+/// Fewest accuracies the model is trusted with.
+const LEAST_ACCURACIES: usize = 6;
+/// Tried networks, the best at first sight, whose uncertainty is looked at.
+const LOOKED_AT: usize = 3 * ELITE;
+
+/// A network whose accuracy was obtained.
+#[derive(Debug, Clone)]
+struct Tried {
+    tokens: Vec<usize>,
+    architecture: String,
+    digest: String,
+    /// What the latency predictor alone says.
+    prior: Normal,
+}
+
+/// A tried network and what is believed of it now.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// Its tokens.
+    pub tokens: Vec<usize>,
+    /// The line that was evaluated.
+    pub architecture: String,
+    /// [`crate::network::Network::digest`].
+    pub digest: String,
+    /// Of its accuracy and latency: of the accuracy the mean alone.
+    pub belief: Belief,
+    /// The expected reward.
+    pub reward: f64,
+}
+
+/// A candidate on offer, with what is believed of it.
+struct Offer {
+    candidate: Candidate,
+    origin: Origin,
+    accuracy: Posterior,
+    ln_latency: Normal,
+    score: f64,
+}
+
+/// What a step trains, and how it was found.
+pub struct Choice {
+    /// The networks to train.
+    pub chosen: Vec<Candidate>,
+    /// Those of them that the proposer itself sampled.
+    pub own: usize,
+    /// New networks that were looked at.
+    pub considered: usize,
+    /// Variations that no training may be spent on.
+    pub beyond_limits: BeyondLimits,
+    /// The greatest expected improvement among them; none while nothing is known.
+    pub improvement: Option<f64>,
+}
+
+/// The models, and the networks they learnt from.
+pub struct Guide<'a> {
+    settings: &'a Settings,
+    layout: Layout,
+    accuracy: Process,
+    tried: Vec<Tried>,
+    failed: HashSet<String>,
+}
+
+impl<'a> Guide<'a> {
+    /// A guide that knows nothing yet.
+    pub fn new(settings: &'a Settings) -> Self {
+        let layout = Layout::of(&settings.space);
+        Self { settings, accuracy: Process::new(layout.clone()), layout, tried: Vec::new(), failed: HashSet::new() }
+    }
+
+    /// A guide that knows what the closed steps of a run found.
+    ///
+    /// # Errors
+    /// A ledger that cannot be read, or holds a line that is no network of the space.
+    pub fn read(ledger: &Ledger, settings: &'a Settings, latencies: &Latencies) -> Result<Self, SearchError> {
+        let closed = ledger.steps()?.len() as u64;
+        let mut evaluations: Vec<Evaluation> =
+            ledger.evaluations()?.into_iter().filter(|evaluation| evaluation.step <= closed).collect();
+        evaluations.sort_by_key(|evaluation| (evaluation.step, evaluation.id));
+        let mut guide = Self::new(settings);
+        guide.learn(&evaluations, latencies)?;
+        Ok(guide)
+    }
+
+    /// Learns from finished evaluations, in the order of their numbers.
+    ///
+    /// # Errors
+    /// A line of the ledger that is no network of the space.
+    pub fn learn(&mut self, evaluations: &[Evaluation], latencies: &Latencies) -> Result<(), SearchError> {
+        let mut observed = Vec::new();
+        for evaluation in evaluations {
+            let Ok(accuracy) = evaluation.outcome else {
+                self.failed.insert(evaluation.digest.clone());
+                continue;
+            };
+            let line = &evaluation.architecture;
+            let architecture = crate::space::parse(line).map_err(|error| SearchError::Ledger(error.to_string()))?;
+            let tokens = self.settings.space.encode(&architecture).map_err(crate::space::SpaceError::from)?;
+            let prior = latencies.prior(&Network::expand(&architecture)?);
+            observed.push((tokens.clone(), accuracy));
+            let (architecture, digest) = (line.clone(), evaluation.digest.clone());
+            self.tried.push(Tried { tokens, architecture, digest, prior });
+        }
+        self.accuracy.extend(observed.iter().map(|(tokens, accuracy)| (tokens.as_slice(), *accuracy)));
+        Ok(())
+    }
+
+    /// Accuracies still missing before the model ranks.
+    pub fn missing(&self) -> usize {
+        LEAST_ACCURACIES.max(self.settings.search.warm_up_evaluations).saturating_sub(self.accuracy.len())
+    }
+
+    /// The few tried networks that are the best by what is believed of them, best first.
+    pub fn standings(&self, latencies: &Latencies) -> Vec<Standing> {
+        let target = &self.settings.target;
+        let at_first_sight = |(index, tried): (usize, &Tried)| {
+            let latency_ms = latencies.mean(&tried.digest, &tried.tokens, tried.prior).exp();
+            (index, target.reward(self.accuracy.fitted(index), latency_ms).value)
+        };
+        let mut first: Vec<(usize, f64)> = self.tried.iter().enumerate().map(at_first_sight).collect();
+        first.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        first.truncate(LOOKED_AT);
+        let mut standings: Vec<Standing> =
+            first.into_iter().map(|(index, _)| self.standing(index, latencies)).collect();
+        standings.sort_by(|a, b| b.reward.total_cmp(&a.reward).then_with(|| a.digest.cmp(&b.digest)));
+        standings
+    }
+
+    fn standing(&self, index: usize, latencies: &Latencies) -> Standing {
+        let Tried { tokens, architecture, digest, prior } = self.tried[index].clone();
+        let ln_latency = latencies.believe(&tokens, prior);
+        let accuracy = Normal { mean: self.accuracy.fitted(index), deviation: 0.0 };
+        let belief = Belief { accuracy, ln_latency };
+        let reward = belief.reward(&self.settings.target);
+        Standing { tokens, architecture, digest, belief, reward }
+    }
+
+    /// Chooses `wanted` networks to train from what the proposer sampled and variations of the best.
+    ///
+    /// # Errors
+    /// A sequence that is not of the space.
+    pub fn choose(
+        &self,
+        sampled: Vec<Candidate>,
+        wanted: usize,
+        latencies: &Latencies,
+        random: &mut Random,
+    ) -> Result<Choice, SearchError> {
+        let tried = self.tried.iter().map(|tried| tried.digest.clone()).chain(self.failed.iter().cloned());
+        let mut pool = Pool::new(self.settings, &self.layout, tried);
+        let count = sampled.len();
+        let own = pool.admit(sampled);
+        if self.missing() > 0 {
+            return Ok(self.spread(own, wanted, latencies));
+        }
+        let standings = self.standings(latencies);
+        let best = standings.first().map_or(0.0, |standing| standing.reward);
+        let elite: Vec<&[usize]> = standings.iter().take(ELITE).map(|standing| standing.tokens.as_slice()).collect();
+        let mut offers = self.offers(own, Origin::Proposer, best, latencies);
+        offers.extend(self.offers(pool.variations(&elite, count, random)?, Origin::Variation, best, latencies));
+        for _ in 0..ROUNDS {
+            offers.sort_by(|a, b| b.score.total_cmp(&a.score));
+            let climbers: Vec<Vec<usize>> =
+                offers.iter().take(CLIMBERS).map(|offer| offer.candidate.proposal.tokens.clone()).collect();
+            offers.extend(self.offers(pool.neighbours(&climbers, random)?, Origin::Variation, best, latencies));
+        }
+        Ok(Choice { beyond_limits: pool.beyond_limits, ..self.batch(offers, wanted, best) })
+    }
+
+    fn offers(&self, candidates: Vec<Candidate>, origin: Origin, best: f64, latencies: &Latencies) -> Vec<Offer> {
+        let offer = |candidate: Candidate| {
+            let tokens = &candidate.proposal.tokens;
+            let ln_latency = latencies.believe(tokens, latencies.prior(&candidate.network));
+            let accuracy = self.accuracy.posterior(tokens);
+            let score = self.score(accuracy.normal, ln_latency, best);
+            Offer { candidate, origin, accuracy, ln_latency, score }
+        };
+        candidates.into_iter().map(offer).collect()
+    }
+
+    fn score(&self, accuracy: Normal, ln_latency: Normal, best: f64) -> f64 {
+        Belief { accuracy, ln_latency }.improvement(&self.settings.target, best)
+    }
+
+    /// Takes the best offer, narrows what is uncertain about the others, and so on.
+    fn batch(&self, mut offers: Vec<Offer>, wanted: usize, best: f64) -> Choice {
+        let considered = offers.len();
+        offers.sort_by(|a, b| b.score.total_cmp(&a.score));
+        // Beyond these none becomes the best by a little narrowing.
+        offers.truncate(16 * wanted.max(4));
+        let improvement = offers.first().map(|offer| offer.score);
+        let (mut chosen, mut own) = (Vec::new(), 0);
+        while chosen.len() < wanted && !offers.is_empty() {
+            let top = (0..offers.len()).max_by(|&a, &b| offers[a].score.total_cmp(&offers[b].score).then(b.cmp(&a)));
+            let taken = offers.remove(top.unwrap_or(0));
+            let others =
+                offers.iter_mut().map(|offer| (offer.candidate.proposal.tokens.as_slice(), &mut offer.accuracy));
+            self.accuracy.condition((&taken.candidate.proposal.tokens, &taken.accuracy), others);
+            for offer in &mut offers {
+                offer.score = self.score(offer.accuracy.normal, offer.ln_latency, best);
+            }
+            own += usize::from(taken.origin == Origin::Proposer);
+            chosen.push(taken.candidate);
+        }
+        Choice { chosen, own, considered, beyond_limits: BeyondLimits::default(), improvement }
+    }
+
+    /// Candidates inside the latency window that lie far from each other; the nearest outside where too few are.
+    fn spread(&self, candidates: Vec<Candidate>, wanted: usize, latencies: &Latencies) -> Choice {
+        let considered = candidates.len();
+        let predicted: Vec<f64> = candidates.iter().map(|candidate| latencies.expected(candidate)).collect();
+        let target_ms = self.settings.target.latency_ms();
+        let inside = self.settings.search.window.inside(&predicted, target_ms, wanted);
+        let mut left: Vec<&Candidate> = inside.into_iter().map(|position| &candidates[position]).collect();
+        let mut chosen: Vec<Candidate> = Vec::new();
+        let nearest = |candidate: &Candidate, chosen: &[Candidate]| {
+            let tokens = &candidate.proposal.tokens;
+            let distance = |other: &Candidate| self.layout.distance(tokens, &other.proposal.tokens);
+            let tried = self.tried.iter().map(|tried| self.layout.distance(tokens, &tried.tokens));
+            chosen.iter().map(distance).chain(tried).fold(f64::INFINITY, f64::min)
+        };
+        while chosen.len() < wanted && !left.is_empty() {
+            let distances: Vec<f64> = left.iter().map(|candidate| nearest(candidate, &chosen)).collect();
+            let farthest = (0..left.len()).max_by(|&a, &b| distances[a].total_cmp(&distances[b]).then(b.cmp(&a)));
+            chosen.push(left.remove(farthest.unwrap_or(0)).clone());
+        }
+        Choice { own: chosen.len(), chosen, considered, beyond_limits: BeyondLimits::default(), improvement: None }
+    }
+}

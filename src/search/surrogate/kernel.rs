@@ -1,0 +1,280 @@
+//! How alike two token sequences are.
+//!
+//! For token t with values a and b, s_t = exp(−decay · d), where d is the distance of their ranks where the values are
+//! numbers (kernel side, expansion, filters, …) and 1 where they are names. With m the mean of s_t over all T tokens
+//! and p_β the product over the tokens of block β of B:
+//!
+//! k(x, y) = m + quartic · m⁴ + block · mean_β(p_β) + whole · (Π_t s_t)^½
+//!
+//! Its terms are functions of single tokens; of few tokens anywhere; of all tokens of one block; of everything. The
+//! decays are small in practice, so that each term is nearly a polynomial of that kind and learns from few points.
+
+use std::collections::BTreeSet;
+
+use crate::space::{BlockChoices, OperatorChoice, Space};
+
+/// What a kernel must know about the tokens of a space.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Layout {
+    /// The block each token belongs to, in order.
+    blocks: Vec<usize>,
+    /// Per token the distances between its values, row after row.
+    distances: Vec<Vec<f64>>,
+    /// Choices behind each token.
+    sizes: Vec<usize>,
+}
+
+impl Layout {
+    /// Of the tokens of a space.
+    pub fn of(space: &Space) -> Self {
+        let mut layout = Self { blocks: Vec::new(), distances: Vec::new(), sizes: Vec::new() };
+        for (index, block) in space.blocks.iter().enumerate() {
+            for positions in positions(block).into_iter().filter(|positions| positions.len() > 1) {
+                layout.blocks.push(index);
+                layout.sizes.push(positions.len());
+                layout
+                    .distances
+                    .push(positions.iter().flat_map(|a| positions.iter().map(move |b| a.distance(b))).collect());
+            }
+        }
+        layout
+    }
+
+    /// Choices behind each token.
+    pub fn sizes(&self) -> &[usize] {
+        &self.sizes
+    }
+
+    /// The block each token belongs to.
+    pub fn blocks(&self) -> &[usize] {
+        &self.blocks
+    }
+
+    /// How far two sequences are apart: the sum over tokens of their values' distance as a share of the greatest.
+    pub fn distance(&self, one: &[usize], other: &[usize]) -> f64 {
+        let of_token = |(token, size): (usize, &usize)| {
+            let row = &self.distances[token][one[token] * size..][..*size];
+            row[other[token]] / row.iter().copied().fold(1.0, f64::max)
+        };
+        self.sizes.iter().enumerate().map(of_token).sum()
+    }
+}
+
+/// Where a value stands among those of its list.
+enum Position {
+    Rank(usize),
+    Name(usize),
+}
+
+impl Position {
+    fn distance(&self, other: &Self) -> f64 {
+        match (self, other) {
+            (Self::Rank(a), Self::Rank(b)) => a.abs_diff(*b) as f64,
+            (Self::Name(a), Self::Name(b)) => f64::from(u8::from(a != b)),
+            _ => 1.0,
+        }
+    }
+}
+
+/// The values of a block's seven lists, in token order.
+fn positions(block: &BlockChoices) -> [Vec<Position>; 7] {
+    let ratios: Vec<usize> = block.squeeze_ratios.iter().map(|ratio| (ratio * 1e9) as usize).collect();
+    let operators: Vec<&OperatorChoice> = block.operators.iter().collect();
+    [
+        names(operators.len()),
+        ranks(&block.expansions),
+        ranks(&block.kernels),
+        ranks(&ratios),
+        names(block.skips.len()),
+        ranks(&block.filters),
+        ranks(&block.layers),
+    ]
+}
+
+fn names(count: usize) -> Vec<Position> {
+    (0..count).map(Position::Name).collect()
+}
+
+fn ranks(values: &[usize]) -> Vec<Position> {
+    let sorted: BTreeSet<usize> = values.iter().copied().collect();
+    values.iter().map(|value| Position::Rank(sorted.range(..value).count())).collect()
+}
+
+/// The kernel's numbers, and the noise's variance on the kernel's scale.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct KernelSettings {
+    /// How fast likeness falls with the distance of two values.
+    pub decay: f64,
+    /// Weight of functions of few tokens.
+    pub quartic: f64,
+    /// Weight of functions of a block's tokens.
+    pub block: f64,
+    /// Weight of functions of everything.
+    pub whole: f64,
+    /// Variance of an observation's noise.
+    pub noise: f64,
+}
+
+impl Default for KernelSettings {
+    fn default() -> Self {
+        Self { decay: 0.1, quartic: 1.0, block: 1.0, whole: 0.1, noise: 0.1 }
+    }
+}
+
+/// The three sums behind a kernel's value; its weights mix them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Likeness {
+    mean: f64,
+    block: f64,
+    whole: f64,
+}
+
+impl KernelSettings {
+    /// The kernel's value for two sequences of that likeness.
+    pub fn mix(&self, likeness: &Likeness) -> f64 {
+        let square = likeness.mean * likeness.mean;
+        likeness.mean + self.quartic * square * square + self.block * likeness.block + self.whole * likeness.whole
+    }
+
+    /// The kernel's value for a sequence and itself.
+    pub fn variance(&self) -> f64 {
+        self.mix(&Likeness { mean: 1.0, block: 1.0, whole: 1.0 })
+    }
+}
+
+/// Token sequences in the order that comparing one with all of them wants: token after token.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Sequences {
+    columns: Vec<Vec<u8>>,
+    count: usize,
+}
+
+impl Sequences {
+    /// Appends a sequence.
+    pub fn push(&mut self, tokens: &[usize]) {
+        self.columns.resize_with(tokens.len(), Vec::new);
+        for (column, token) in self.columns.iter_mut().zip(tokens) {
+            column.push(u8::try_from(*token).unwrap_or(u8::MAX));
+        }
+        self.count += 1;
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The sequence at `index`.
+    pub fn get(&self, index: usize) -> Vec<usize> {
+        self.columns.iter().map(|column| usize::from(column[index])).collect()
+    }
+}
+
+/// A kernel ready to compare.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Kernel {
+    layout: Layout,
+    settings: KernelSettings,
+    /// exp(−decay · distance), as [`Layout`] stores the distances.
+    tables: Vec<Vec<f64>>,
+}
+
+impl Kernel {
+    /// A kernel over these tokens.
+    pub fn new(layout: Layout, settings: KernelSettings) -> Self {
+        let table = |distances: &Vec<f64>| distances.iter().map(|d| (-settings.decay * d).exp()).collect();
+        Self { tables: layout.distances.iter().map(table).collect(), layout, settings }
+    }
+
+    /// The tokens.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// The numbers.
+    pub fn settings(&self) -> &KernelSettings {
+        &self.settings
+    }
+
+    /// The value for two sequences.
+    pub fn value(&self, one: &[usize], other: &[usize]) -> f64 {
+        let mut sequences = Sequences::default();
+        sequences.push(other);
+        self.settings.mix(&self.likeness(one, &sequences, 1)[0])
+    }
+
+    /// The values for a sequence and the first `count` of others.
+    pub fn values(&self, tokens: &[usize], others: &Sequences, count: usize) -> Vec<f64> {
+        self.likeness(tokens, others, count).iter().map(|likeness| self.settings.mix(likeness)).collect()
+    }
+
+    /// How alike a sequence and the first `count` of others are.
+    pub fn likeness(&self, tokens: &[usize], others: &Sequences, count: usize) -> Vec<Likeness> {
+        let blocks = self.layout.blocks.last().map_or(1, |last| last + 1) as f64;
+        let mut sums = vec![Likeness { mean: 0.0, block: 0.0, whole: 1.0 }; count];
+        let mut product = vec![1.0; count];
+        for (token, table) in self.tables.iter().enumerate() {
+            let size = self.layout.sizes[token];
+            let row = &table[tokens[token] * size..][..size];
+            for ((sum, product), other) in sums.iter_mut().zip(&mut product).zip(&others.columns[token]) {
+                let alike = row[usize::from(*other)];
+                sum.mean += alike;
+                *product *= alike;
+            }
+            if self.layout.blocks.get(token + 1) != Some(&self.layout.blocks[token]) {
+                for (sum, product) in sums.iter_mut().zip(&mut product) {
+                    sum.block += *product;
+                    sum.whole *= *product;
+                    *product = 1.0;
+                }
+            }
+        }
+        // Blocks without a token are alike in every pair.
+        let searched = self.layout.blocks.iter().collect::<BTreeSet<_>>().len() as f64;
+        let tokens = self.layout.sizes.len().max(1) as f64;
+        for sum in &mut sums {
+            sum.mean /= tokens;
+            sum.block = (sum.block + blocks - searched) / blocks;
+            sum.whole = sum.whole.sqrt();
+        }
+        sums
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn kernel(space: &Space) -> Kernel {
+        Kernel::new(Layout::of(space), KernelSettings::default())
+    }
+
+    proptest! {
+        #[test]
+        fn a_network_is_most_like_itself_and_likeness_is_mutual(seed in 0..1000u64) {
+            let space = Space::preset("mnasnet").unwrap();
+            let (kernel, random) = (kernel(&space), &mut crate::seeded(seed));
+            let (one, other) = (space.sample(random), space.sample(random));
+            prop_assert!((kernel.value(&one, &one) - kernel.settings().variance()).abs() < 1e-12);
+            prop_assert!(kernel.value(&one, &other) < kernel.value(&one, &one));
+            prop_assert_eq!(kernel.value(&one, &other), kernel.value(&other, &one));
+        }
+    }
+
+    #[test]
+    fn numbers_near_each_other_are_more_alike_than_numbers_apart_whatever_their_order_in_the_list() {
+        let text = "name = \"n\"\ninput_size = 32\nstem = 8\nhead = 0\nclasses = 2\n[[block]]\nstride = 1\n\
+                    op = [\"conv\", \"sepconv\", \"mbconv3\"]\nkernel = [3, 7, 5]\nfilters = [8]\nlayers = [1]\n";
+        let layout = Layout::of(&Space::from_toml(text, "test").unwrap());
+        assert_eq!(layout.sizes(), [3, 3]);
+        assert_eq!(layout.distance(&[0, 0], &[0, 1]), 1.0, "3 and 7 are farthest apart");
+        assert_eq!(layout.distance(&[0, 0], &[0, 2]), 0.5, "5 lies between them");
+        assert_eq!(layout.distance(&[0, 0], &[1, 0]), layout.distance(&[0, 0], &[2, 0]), "names have no order");
+    }
+}
