@@ -8,6 +8,7 @@ use std::collections::HashMap;
 
 use super::SearchError;
 use super::latencies::Latencies;
+use super::options::Settings;
 use super::pareto::{Front, Point};
 use super::reward::Target;
 use crate::device::statistics::Interval;
@@ -44,7 +45,7 @@ impl KnownNetworks {
     /// An unreadable ledger, or measurements that no predictor can be fitted to.
     pub fn read(
         ledger: &Ledger,
-        seed: u64,
+        settings: &Settings,
         measurements: &[Measurement],
         finals: &[FinalRow],
     ) -> Result<Self, SearchError> {
@@ -54,14 +55,15 @@ impl KnownNetworks {
         let evaluations: Vec<Evaluation> = evaluations.filter(|evaluation| evaluation.outcome.is_ok()).collect();
         let measured = measured(measurements, finals);
         let all_measured = evaluations.iter().all(|evaluation| measured.contains_key(evaluation.digest.as_str()));
-        let latencies = if all_measured { None } else { Some(Latencies::read(ledger, seed)?) };
+        let latencies = if all_measured { None } else { Some(Latencies::read(ledger, settings)?) };
         let mut networks = Vec::new();
         for Evaluation { step, architecture, digest, outcome, .. } in evaluations {
             let line = crate::space::parse(&architecture).map_err(|error| SearchError::Ledger(error.to_string()))?;
             let network = Network::expand(&line)?;
             let timed = measured.get(digest.as_str()).copied();
+            let tokens = settings.space.encode(&line).map_err(crate::space::SpaceError::from)?;
             let predicted = latencies.as_ref().map(|latencies| {
-                let prediction = latencies.predict(&network);
+                let prediction = latencies.predict(&tokens, &network);
                 Interval { value: prediction.latency_ms, low: prediction.low_ms, high: prediction.high_ms }
             });
             let (Ok(accuracy), Some(latency)) = (outcome, timed.or(predicted)) else { continue };

@@ -94,13 +94,12 @@ impl Latencies {
     }
 
     fn new(data: &DataSet, space: &Space, seed: u64) -> Result<Self, SearchError> {
-        let (predictor, held_out_ms) =
-            Predictor::cross_validated(data, FitSettings { seed, ..FitSettings::default() })?;
+        let (predictor, held_out) = Predictor::cross_validated(data, FitSettings { seed, ..FitSettings::default() })?;
         let mut residual = Process::new(Layout::of(space));
-        for (measurement, held_out_ms) in data.measurements().iter().zip(&held_out_ms) {
+        for (measurement, held_out) in data.measurements().iter().zip(&held_out) {
             // A calibration may hold networks of other spaces.
             if let Ok(tokens) = space.encode(&measurement.architecture) {
-                residual.extend([(tokens.as_slice(), (measurement.latency_ms / held_out_ms).ln())]);
+                residual.extend([(tokens.as_slice(), (measurement.latency_ms / held_out.latency_ms).ln())]);
             }
         }
         Ok(Self {

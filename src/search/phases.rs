@@ -1,6 +1,6 @@
 //! The way of the candidates through a run, in numbers with their reasons: the phases of its report.
 
-use super::options::Settings;
+use super::options::{Settings, Timing};
 use crate::report::data::Phase;
 use crate::store::{BeyondLimits, FinalRow, Ledger, Measurement, Purpose, Seconds, Step, StoreError};
 
@@ -74,17 +74,28 @@ impl Story<'_> {
 
     fn screened(&self) -> Phase {
         let (search, target_ms) = (&self.settings.search, self.settings.target.latency_ms());
-        let why = format!(
-            "predicted outside {:.2} to {:.2} ms, or behind the {} that a step trains",
-            search.window.low * target_ms,
-            search.window.high * target_ms,
-            search.trained_per_step,
-        );
+        let why = match search.is_guided() {
+            true => format!(
+                "{} samples and variations of the best looked at; behind those of each step that promise most",
+                self.sum(|step| step.considered)
+            ),
+            false => format!(
+                "predicted outside {:.2} to {:.2} ms, or behind the {} that a step trains",
+                search.window.low * target_ms,
+                search.window.high * target_ms,
+                search.trained_per_step,
+            ),
+        };
         phase("screened out", self.sum(|step| step.screened), why)
     }
 
     fn trained(&self) -> Phase {
-        let trained = phase("trained", self.sum(|step| step.trained), "their accuracy was obtained".to_owned());
+        let own = self.sum(|step| step.own);
+        let why = match self.settings.search.is_guided() {
+            true => format!("{own} of them sampled, the others variations of the best; their accuracy was obtained"),
+            false => "their accuracy was obtained".to_owned(),
+        };
+        let trained = phase("trained", self.sum(|step| step.trained), why);
         Phase { seconds: Some(self.seconds.training), ..trained }
     }
 
@@ -96,16 +107,19 @@ impl Story<'_> {
     }
 
     fn timed(&self) -> Phase {
-        let why = format!(
-            "the best by accuracy and predicted latency, up to {} a step; their rewards count true times",
-            self.settings.search.timed_per_step
-        );
+        let why = match self.settings.search.timing {
+            Timing::All => "every network that was trained".to_owned(),
+            Timing::Promising => format!(
+                "they might have been the best so far, up to {} a step; their rewards count true times",
+                self.settings.search.timed_per_step
+            ),
+        };
         let measuring = self.steps.iter().map(|step| step.seconds.measuring).sum();
         Phase { seconds: Some(measuring), ..phase("timed", self.sum(|step| step.timed), why) }
     }
 
     fn refitted(&self) -> Phase {
-        let why = "the predictor, after every step with a timing".to_owned();
+        let why = "the model of latencies, after every step with a timing".to_owned();
         phase("refitted", self.sum(|step| usize::from(step.timed > 0)), why)
     }
 

@@ -35,7 +35,7 @@ impl<'a> Summary<'a> {
     pub fn read(ledger: &'a Ledger) -> Result<Self, RunError> {
         let settings = settings(ledger)?;
         let (measurements, finals) = (ledger.measurements()?, ledger.finals()?);
-        let networks = KnownNetworks::read(ledger, settings.seed, &measurements, &finals);
+        let networks = KnownNetworks::read(ledger, &settings, &measurements, &finals);
         let networks = networks.map_err(|error| RunError::Unreadable(error.into()))?;
         Ok(Self { ledger, steps: ledger.steps()?, settings, finals, measurements, networks })
     }
