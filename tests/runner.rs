@@ -1,4 +1,5 @@
-//! The runner on this machine, with the real LiteRT: `benchmark_model`'s flags and lines, its own report, its errors.
+//! The runner on this machine, with the real LiteRT: `benchmark_model`'s flags and lines, its own report, its errors;
+//! and every form in which Google's tool prints the same.
 
 mod built_runner;
 
@@ -7,11 +8,15 @@ use std::process::Output;
 
 use assert_cmd::Command;
 use mnas::device::host::{HostDevice, HostSettings};
-use mnas::device::{Device, Model, verify};
+use mnas::device::phone::benchmark_model::{PrintedError, read};
+use mnas::device::session::Statistic;
+use mnas::device::{Clock, Device, Model, verify};
 use mnas::network::{Network, Weights};
 use mnas::{seeded, space, tflite};
+use mnas_runner::lines::{CountLine, TimingsLine};
 use mnas_runner::report::Report;
 use mnas_runner::sha256;
+use proptest::prelude::*;
 
 /// Nothing but what a test asks for: no seconds, no warm-up.
 const QUICK: [&str; 4] = ["--warmup_runs=0", "--warmup_min_secs=0", "--min_secs=0", "--num_runs=3"];
@@ -136,5 +141,107 @@ fn what_is_missing_or_wrong_is_one_message_on_stderr() {
     }
     for flags in [&["--num_threads=0"][..], &["--min_secs=-1"], &["--nonsense=1"], &["--affinity=a"]] {
         bench.failure(flags, 2);
+    }
+}
+
+/// Fastest and median of what was printed, ms.
+fn printed(stdout: &str, stderr: &str) -> Result<(f64, f64), PrintedError> {
+    let timing = read(stdout, stderr)?.timing();
+    let of = |statistic| timing.statistic_ms(Clock::ThreadCpu, statistic).unwrap();
+    Ok((of(Statistic::Fastest), of(Statistic::Median)))
+}
+
+const WARMUP: &str =
+    "count=159 first=6611 curr=3192 min=2606 max=6611 avg=3243.58 std=501 p5=2700 median=3201 p95=4100\n";
+const NEW: &str =
+    "count=337 first=2881 curr=2703 min=2605 max=20356 avg=2942.27 std=1190 p5=2647 median=2781 p95=3169\n";
+const TIMINGS: &str =
+    "Inference timings in us: Init: 6395, First inference: 2761, Warmup (avg): 3243.58, Inference (avg): 2942.27\n";
+
+#[test]
+fn every_form_of_benchmark_models_output_is_read() {
+    let old = "count=337 first=2881 curr=2703 min=2605 max=20356 avg=2942.27 std=1190\n";
+    let oldest = "Average inference timings in us: Warmup: 3243.58, Init: 6395, Inference: 2942.27\n";
+    let slow = "count=50 first=2990275 curr=2913402 min=2727568 max=3189954 avg=2.95034e+06 std=109798\n\
+                Inference timings in us: Init: 17187, First inference: 3512391, Warmup (avg): 3.51239e+06, Inference (avg): 2.95034e+06\n";
+    let same = |line: &str| format!("{line}\n{}", TIMINGS.replace("2942.27", "2605"));
+    for (text, fastest, middle) in [
+        (format!("{WARMUP}{NEW}{TIMINGS}"), 2.605, 2.781),
+        (format!("INFO: {WARMUP}INFO: {NEW}INFO: {TIMINGS}"), 2.605, 2.781),
+        (
+            format!("07-08 15:34:26.202 I/tflite  ( 5395): {NEW}07-08 15:34:26.202 I/tflite  ( 5395): {TIMINGS}"),
+            2.605,
+            2.781,
+        ),
+        (format!("{WARMUP}{old}{TIMINGS}"), 2.605, 2.94227),
+        (oldest.to_owned(), 2.94227, 2.94227),
+        (slow.to_owned(), 2727.568, 2950.34),
+        (same("count=1 curr=2605"), 2.605, 2.605),
+        (same("count=5 curr=2605(all same)"), 2.605, 2.605),
+    ] {
+        assert_eq!(printed(&text, "").unwrap(), (fastest, middle), "{text}");
+        assert_eq!(printed("", &text).unwrap(), (fastest, middle), "on stderr: {text}");
+    }
+}
+
+#[test]
+fn the_profile_of_operators_is_read_by_the_names_of_its_columns() {
+    let new = "node type, first, avg_ms, %, cdf%, mem KB, times called, name\n\
+               CONV_2D, 0.031, 0.042, 60%, 60%, 0, 1, [stem]:0\nSOFTMAX, 0.01, 0.028, 40%, 100%, 0, 1, [out]:1\n\nother\n";
+    let old = "node type, start, first, avg_ms, %, cdf%, mem KB, times called, name\nCONV_2D, 0, 0.031, 0.042, 100%, 100%, 0, 2, [stem]\n";
+    let before = "Profiling Info for Benchmark Initialization:\nnode type, first, avg_ms, %, cdf%, mem KB, times called, name\n\
+                  AllocateTensors, 1, 1.356, 100%, 100%, 0, 1, AllocateTensors/0\n";
+    let title = "Operator-wise Profiling Info for Regular Benchmark Runs:\n";
+    let of = |table: &str| read(&format!("{NEW}{TIMINGS}{table}"), "").unwrap().operators;
+    let operators = of(&format!("{before}{title}{new}"));
+    assert_eq!(operators.len(), 2);
+    assert_eq!((operators[0].kind.as_str(), operators[0].mean_ms, operators[0].calls), ("CONV_2D", 0.042, 1));
+    assert_eq!((of(old)[0].mean_ms, of(old)[0].calls, of(old)[0].name.as_str()), (0.042, 2, "[stem]"));
+    assert_eq!(of("").len(), 0);
+}
+
+#[test]
+fn an_output_without_whole_results_is_an_error_that_shows_it() {
+    let missing = |text: &str| matches!(printed(text, "ERROR: failed to load"), Err(PrintedError::Missing(_)));
+    assert!(missing("") && missing("STARTING!\n") && missing(NEW) && missing(&format!("count=0\n{TIMINGS}")));
+    let text = printed("STARTING!\n", "ERROR: failed to load").unwrap_err().to_string();
+    assert!(text.contains("STARTING!") && text.contains("failed to load"), "{text}");
+    // The warm-up of one output and the end of another.
+    assert!(matches!(printed(&format!("{WARMUP}{TIMINGS}"), ""), Err(PrintedError::Contradiction { .. })));
+    for end in 6..NEW.find("median").unwrap() {
+        let cut = &NEW[..end];
+        // Until `p5=`, it is a whole line of an older build; a cut number may still be one.
+        if !cut.contains(" std=") || cut.contains(" p5=") {
+            assert!(printed(&format!("{cut}\n{TIMINGS}"), "").is_err(), "{cut}");
+        }
+    }
+    for wrong in
+        [NEW.replace("min=2605", "min=nan"), NEW.replace("min=2605", "min=-5"), NEW.replace("median=2781", "median=1")]
+    {
+        assert!(matches!(printed(&format!("{wrong}{TIMINGS}"), ""), Err(PrintedError::Line { .. })), "{wrong}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_our_runner_prints_is_read_back(
+        warmup in prop::collection::vec(1..10_000_000_u64, 0..20),
+        runs in prop::collection::vec(1..10_000_000_u64, 1..60),
+        prefix in prop::sample::select(vec!["", "INFO: ", "07-08 15:34:26.202 I/tflite  ( 5395): "]),
+    ) {
+        let timings = TimingsLine { init: 5, first: 7, warmup: &warmup, runs: &runs };
+        let text = format!("{prefix}{}\n\n{prefix}{}\n\n{prefix}{timings}\n", CountLine(&warmup), CountLine(&runs));
+        let read = read(&text, "").unwrap();
+        let fastest = *runs.iter().min().unwrap() as f64;
+        let mean = runs.iter().sum::<u64>() as f64 / runs.len() as f64;
+        prop_assert_eq!((read.runs.count, read.runs.min_us, read.init_us), (runs.len() as u64, fastest, Some(5.0)));
+        prop_assert!((read.runs.mean_us - mean).abs() <= 1e-5 * mean, "{} {mean}", read.runs.mean_us);
+    }
+
+    #[test]
+    fn garbage_never_panics_and_never_becomes_a_time_that_is_not_positive(text in "(count=|min=|avg=|first=|curr=|std=|Inference timings in us: |Inference \\(avg\\): |[0-9]{1,3}|nan|e|-|\n| |é|\\PC){0,60}") {
+        if let Ok(read) = read(&text, "") {
+            prop_assert!(read.timing().wall_ms.iter().all(|ms| ms.is_finite() && *ms >= 0.0));
+        }
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn of_call(token: &str) -> Command {
     Command::script(END).word(format!("{VARIABLE}={token}"))
 }
 
-/// Ends the processes of every call, whoever made it.
-pub(super) fn of_all_calls() -> Command {
-    Command::script(END).word(format!("{VARIABLE}="))
+/// Ends the processes of every call to the phone with that serial number, whoever made it.
+pub(super) fn of_all_calls(serial: &str) -> Command {
+    Command::script(END).word(format!("{VARIABLE}={}", super::phone_part(serial)))
 }

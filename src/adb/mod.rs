@@ -55,10 +55,15 @@ pub use sync::Stat;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
-/// Sixteen hexadecimal digits that no other call of this or another process has.
-fn token() -> String {
+/// Names a call: the phone's part, and sixteen hexadecimal digits that no other call of this or another process has.
+fn token(serial: &str) -> String {
     static CALLS: AtomicU64 = AtomicU64::new(0);
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let parts = format!("{} {} {}", std::process::id(), CALLS.fetch_add(1, Ordering::Relaxed), now.as_nanos());
-    blake3::hash(parts.as_bytes()).to_hex()[..16].to_owned()
+    format!("{}{}", phone_part(serial), &blake3::hash(parts.as_bytes()).to_hex()[..16])
+}
+
+/// Eight hexadecimal digits that the names of all calls to that phone begin with.
+fn phone_part(serial: &str) -> String {
+    blake3::hash(serial.as_bytes()).to_hex()[..8].to_owned()
 }

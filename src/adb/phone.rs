@@ -115,14 +115,14 @@ impl Phone {
     /// # Errors
     /// Those of [`Phone::ask`].
     pub fn sweep(&self, limit: Duration) -> Result<usize, AdbError> {
-        let ended = self.ask(&leftovers::of_all_calls(), limit)?;
+        let ended = self.ask(&leftovers::of_all_calls(self.serial()), limit)?;
         let number = ended.parse().map_err(|_| WireError::garbage("a number of processes", ended.as_bytes()));
         number.map_err(|problem| self.told("ending leftovers", limit).error(problem))
     }
 
     pub(super) fn shell_until(&self, command: &Command, deadline: Deadline) -> Result<Output, AdbError> {
         let told = self.told(&format!("'{command}'"), deadline.limit());
-        let token = token();
+        let token = token(self.serial());
         let unspeakable = |problem: &str| AdbError::Unspeakable {
             serial: self.serial().into(),
             doing: told.doing.clone(),
@@ -199,13 +199,13 @@ impl Phone {
         self.features.iter().any(|one| one == feature)
     }
 
-    fn end_leftovers(&self, token: &str) -> Leftovers {
+    fn end_leftovers(&self, call: &str) -> Leftovers {
         let told = self.told("ending leftovers", CLEANING);
         let deadline = Deadline::after(CLEANING);
         let ended = self.server.transport(&told, deadline).ok().and_then(|mut connection| {
             let run = if self.has("shell_v2") { shell::run } else { shell::run_marked };
-            let command = leftovers::of_call(token);
-            run(&mut connection, &command, &super::token(), OUTPUT_LIMIT).ok()
+            let command = leftovers::of_call(call);
+            run(&mut connection, &command, &token(self.serial()), OUTPUT_LIMIT).ok()
         });
         match ended {
             Some(output) if output.success() => Leftovers::Killed,

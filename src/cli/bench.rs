@@ -5,11 +5,12 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
+use super::device_arguments::DeviceArguments;
 use super::output::{Output, bars, table};
 use super::{Ending, Error, input};
 use crate::device::session::{self, Load, Plan, Session, Statistic};
 use crate::device::verify::{Verification, verify};
-use crate::device::{self, Choice, Device, Environment, Model};
+use crate::device::{self, Device, Environment, Incident, Model};
 use crate::network::Weights;
 use crate::search::progress::Progress;
 
@@ -19,9 +20,8 @@ pub struct Arguments {
     /// Architecture lines, reference networks or .tflite files.
     #[arg(required = true, value_name = "ARCH|M.tflite")]
     models: Vec<String>,
-    /// The device, as `mnas devices` lists it.
-    #[arg(long, default_value = device::host::ID, value_name = "ID")]
-    device: String,
+    #[command(flatten)]
+    device: DeviceArguments,
     /// The model that ratios refer to; timed too if it is none of the models.
     #[arg(long, value_name = "ARCH|M.tflite")]
     baseline: Option<String>,
@@ -31,15 +31,6 @@ pub struct Arguments {
     /// Timed runs per load.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     runs: u32,
-    /// Threads a model runs with.
-    #[arg(long, default_value_t = 1)]
-    threads: usize,
-    /// Cores a network may use, as in 0,1; all unless given.
-    #[arg(long, value_delimiter = ',', value_name = "CORES")]
-    cores: Vec<usize>,
-    /// Run models in tract, about three times slower and no phone's runtime, where LiteRT cannot be loaded.
-    #[arg(long)]
-    fallback: bool,
     /// Seed of the rounds' orders and of random weights.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -57,22 +48,15 @@ pub fn run(arguments: &Arguments, out: Output) -> Result<Ending, Error> {
     }
     let baseline = arguments.baseline.as_ref().map(|name| position_or_push(&mut names, name));
     let models = names.iter().map(|name| model(name, arguments.seed)).collect::<Result<Vec<_>, Error>>()?;
-    let choice = Choice {
-        threads: arguments.threads,
-        cores: arguments.cores.clone(),
-        fallback: arguments.fallback,
-        runs: arguments.runs as usize,
-        seed: arguments.seed,
-        ..Choice::of(&arguments.device)
-    };
-    let mut device = device::open(&choice)?;
+    let mut device = device::open(&arguments.device.choice(arguments.runs as usize, arguments.seed))?;
     let verified = models.iter().map(|model| verify(&mut *device, model, None)).collect::<Result<Vec<_>, _>>()?;
-    let environment = Environment::now(device.description());
     let plan = Plan { rounds: arguments.rounds as usize, seed: arguments.seed };
     let session = measure(&mut *device, &models, &plan)?;
+    let environment = Environment::of(&mut *device);
+    let incidents = device.incidents();
     let wrong = verified.iter().any(|verification| matches!(verification, Verification::Wrong { .. }));
-    let value = describe(&models, &session, &verified, baseline, &environment)?;
-    out.print(&value, || text(&models, &session, &verified, baseline, &environment))?;
+    let value = describe(&models, &session, &verified, baseline, &environment, &incidents)?;
+    out.print(&value, || text(&models, &session, &verified, baseline, &environment, &incidents))?;
     Ok(if wrong { Ending::LimitNotMet } else { Ending::Done })
 }
 
@@ -113,6 +97,7 @@ fn describe(
     verified: &[Verification],
     baseline: Option<usize>,
     environment: &Environment,
+    incidents: &[Incident],
 ) -> Result<Value, Error> {
     let mut results = Vec::new();
     let mut ratios = Vec::new();
@@ -124,6 +109,8 @@ fn describe(
         result["fastest_ms"] = json!(session.typical(index, Statistic::Fastest).map(|fastest| fastest.value));
         result["samples_ms"] = json!(session.samples_ms(index));
         result["loads"] = json!(session.loads.iter().filter(|load| load.turn.model == index).collect::<Vec<_>>());
+        result["outliers"] = json!(session.outliers(index));
+        result["drift"] = json!(session.drift(index));
         result["verification"] = json!(verified[index]);
         results.push(result);
         if let Some(ratio) = baseline.and_then(|baseline| session.ratio(index, baseline, Statistic::Median)) {
@@ -136,6 +123,7 @@ fn describe(
         "baseline": baseline.map(|baseline| &models[baseline].name),
         "clock": session.clock,
         "environment": environment,
+        "incidents": incidents,
         "verified": verified.iter().all(Verification::is_verified),
     }))
 }
@@ -146,6 +134,7 @@ fn text(
     verified: &[Verification],
     baseline: Option<usize>,
     environment: &Environment,
+    incidents: &[Incident],
 ) -> String {
     let row = |(index, model): (usize, &Model)| {
         let latency = session.latency(index)?;
@@ -165,8 +154,13 @@ fn text(
     };
     let rows: Vec<Vec<String>> = models.iter().enumerate().filter_map(row).collect();
     let device = &environment.device;
+    let outliers: String = (models.iter().enumerate())
+        .flat_map(|(index, model)| session.outliers(index).into_iter().map(move |outlier| (model, outlier)))
+        .map(|(model, one)| format!("\nround {} of {} stands out: {:.3} ms", one.round + 1, model.name, one.median_ms))
+        .collect();
+    let incidents: String = incidents.iter().map(|incident| format!("\n{}", incident.message)).collect();
     format!(
-        "{} ({}), {}, {} thread(s), clock {:?}; medians over fresh loads with 95 % intervals\n\n{}",
+        "{} ({}), {}, {} thread(s), clock {:?}; medians over fresh loads with 95 % intervals\n\n{}{outliers}{incidents}",
         device.id,
         device.model,
         device.runtime,

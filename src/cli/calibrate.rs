@@ -4,9 +4,10 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
+use super::device_arguments::DeviceArguments;
 use super::output::{Output, bars, interruption};
 use super::{Ending, Error};
-use crate::device::{self, Choice};
+use crate::device;
 use crate::latency::CalibrationError;
 use crate::latency::calibrate::{self, Calibration, CsvSettings};
 use crate::latency::data::LATENCY_COLUMN;
@@ -16,13 +17,12 @@ use crate::space::Space;
 
 /// Arguments of `mnas calibrate`.
 #[derive(Debug, clap::Args)]
-#[command(group(clap::ArgGroup::new("origin").required(true).args(["device", "from"])))]
+#[command(group(clap::ArgGroup::new("origin").required(true).args(["device", "command", "from"])))]
 pub struct Arguments {
-    /// The device to measure, as `mnas devices` lists it.
-    #[arg(long, value_name = "ID")]
-    device: Option<String>,
+    #[command(flatten)]
+    device: DeviceArguments,
     /// A CSV of other people's measurements instead: columns `architecture` and `latency_ms`.
-    #[arg(long, value_name = "CSV")]
+    #[arg(long, value_name = "CSV", conflicts_with_all = ["threads", "cores", "kernels", "fallback"])]
     from: Option<PathBuf>,
     /// The calibration folder to write; an interrupted calibration in it is continued.
     #[arg(long, value_name = "DIR")]
@@ -45,15 +45,6 @@ pub struct Arguments {
     /// Timed runs per load.
     #[arg(long, default_value_t = 8, value_name = "N", conflicts_with = "from")]
     runs: usize,
-    /// Threads a network runs with.
-    #[arg(long, default_value_t = 1, value_name = "N", conflicts_with = "from")]
-    threads: usize,
-    /// Cores a network may use, as in 0,1; all unless given.
-    #[arg(long, value_delimiter = ',', value_name = "CORES", conflicts_with = "from")]
-    cores: Vec<usize>,
-    /// Run models in tract, about three times slower and no phone's runtime, where LiteRT cannot be loaded.
-    #[arg(long, conflicts_with = "from")]
-    fallback: bool,
     /// The CSV's column of latencies.
     #[arg(long, default_value = LATENCY_COLUMN, value_name = "NAME", requires = "from")]
     latency_column: String,
@@ -70,12 +61,12 @@ pub struct Arguments {
 
 /// Calibrates a device, or fits a file.
 pub fn run(arguments: &Arguments, out: Output) -> Result<Ending, Error> {
-    let calibration = match (&arguments.device, &arguments.from) {
-        (Some(id), _) => match measure(arguments, id)? {
+    let calibration = match &arguments.from {
+        None => match measure(arguments)? {
             Some(calibration) => calibration,
             None => return Ok(Ending::Interrupted),
         },
-        (None, Some(csv)) => calibrate::calibrate_from_csv(
+        Some(csv) => calibrate::calibrate_from_csv(
             &CsvSettings {
                 latency_column: arguments.latency_column.clone(),
                 networks: arguments.networks,
@@ -85,7 +76,6 @@ pub fn run(arguments: &Arguments, out: Output) -> Result<Ending, Error> {
             },
             &arguments.out,
         )?,
-        (None, None) => return Err(Error::new("give --device ID or --from CSV")),
     };
     out.print(&calibration, || text(&calibration))?;
     let missed = arguments.max_error.is_some_and(|most| calibration.mape > most);
@@ -93,7 +83,7 @@ pub fn run(arguments: &Arguments, out: Output) -> Result<Ending, Error> {
 }
 
 /// Measures; `None` if it was interrupted.
-fn measure(arguments: &Arguments, id: &str) -> Result<Option<Calibration>, Error> {
+fn measure(arguments: &Arguments) -> Result<Option<Calibration>, Error> {
     let mut settings = CalibrationSettings::new(Space::named(&arguments.space)?);
     settings.networks = arguments.networks.unwrap_or(settings.networks);
     settings.validation = arguments.validation;
@@ -101,15 +91,7 @@ fn measure(arguments: &Arguments, id: &str) -> Result<Option<Calibration>, Error
     settings.rounds = arguments.rounds;
     settings.level = arguments.level;
     settings.seed = arguments.seed;
-    let choice = Choice {
-        threads: arguments.threads,
-        cores: arguments.cores.clone(),
-        fallback: arguments.fallback,
-        runs: arguments.runs,
-        seed: arguments.seed,
-        ..Choice::of(id)
-    };
-    let mut device = device::open(&choice)?;
+    let mut device = device::open(&arguments.device.choice(arguments.runs, arguments.seed))?;
     let networks = settings.networks + settings.validation + settings.repeats;
     let bar = Progress::new("measuring", (networks * settings.rounds) as u64, 0, bars());
     let interrupted = interruption()?;

@@ -8,7 +8,9 @@ mod bench;
 mod calibrate;
 mod completions;
 mod dataset;
+mod device_arguments;
 mod devices;
+mod doctor;
 mod export;
 mod input;
 mod output;
@@ -73,6 +75,8 @@ enum Command {
     Export(export::Arguments),
     /// List what can time a network, and the state it is in.
     Devices(devices::Arguments),
+    /// Whether timings on a device can be trusted, and what to do about it.
+    Doctor(doctor::Arguments),
     /// Time networks on a device, interleaved and verified.
     Bench(bench::Arguments),
     /// Measure a device and fit its latency predictor, with a stated error; or fit other people's measurements.
@@ -108,6 +112,7 @@ pub fn run(arguments: Arguments) -> Result<Ending, Error> {
         Command::Space(arguments) => space::run(&arguments, out),
         Command::Export(arguments) => export::run(&arguments, out),
         Command::Devices(arguments) => devices::run(&arguments, out),
+        Command::Doctor(arguments) => doctor::run(&arguments, out),
         Command::Bench(arguments) => bench::run(&arguments, out),
         Command::Calibrate(arguments) => calibrate::run(&arguments, out),
         Command::Predict(arguments) => predict::run(&arguments, out),

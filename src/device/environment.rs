@@ -1,8 +1,10 @@
 //! The machine and moment behind a set of numbers, stored with them so that others can judge and repeat them.
 
+use mnas_runner::machine::Moment;
 use serde::{Deserialize, Serialize};
 
-use super::Description;
+use super::phone::state::{Properties, State};
+use super::{Description, Device};
 
 /// Where and when a measurement was made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -19,14 +21,51 @@ pub struct Environment {
     pub governor: Option<String>,
     /// Its load average over one minute.
     pub load_average: Option<f64>,
+    /// Its clocks and temperatures, as far as Linux tells them.
+    #[serde(default)]
+    pub moment: Moment,
+    /// The phone, where one was measured.
+    #[serde(default)]
+    pub phone: Option<Surroundings>,
     /// When.
     pub time: jiff::Timestamp,
     /// Version of this program.
     pub mnas_version: String,
 }
 
+/// The phone behind a set of numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Surroundings {
+    /// Serial number.
+    pub serial: String,
+    /// Model, system on a chip, build fingerprint, …
+    pub properties: Properties,
+    /// The program that timed, with the start of its hash.
+    pub runner: String,
+    /// SHA-256 of that program, where this machine has its file.
+    pub runner_sha256: Option<String>,
+    /// SHA-256 of LiteRT's library there.
+    pub library_sha256: Option<String>,
+    /// Cores that models could use; empty for all.
+    pub cores: Vec<usize>,
+    /// Whether its fixed-performance mode was on.
+    pub fixed_performance: bool,
+    /// Clocks, temperatures and battery when the session began.
+    pub before: State,
+    /// The same now, where the phone still answers.
+    pub now: Option<State>,
+}
+
 impl Environment {
-    /// The environment as it is now.
+    /// The environment of a device as it is now, with what the device tells of its own.
+    pub fn of(device: &mut dyn Device) -> Self {
+        let phone = device.surroundings();
+        let library = phone.as_ref().and_then(|phone| phone.library_sha256.clone());
+        let now = Self::now(device.description());
+        Self { library_sha256: library.or(now.library_sha256), phone, ..now }
+    }
+
+    /// The environment as this machine sees it now.
     pub fn now(device: Description) -> Self {
         let library = (device.kind == super::host::ID).then(super::litert::Runtime::shared).and_then(Result::ok);
         Self {
@@ -36,6 +75,8 @@ impl Environment {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             governor: read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
             load_average: read("/proc/loadavg").and_then(|text| text.split(' ').next()?.parse().ok()),
+            moment: Moment::now(),
+            phone: None,
             time: jiff::Timestamp::now(),
             mnas_version: env!("CARGO_PKG_VERSION").into(),
         }

@@ -24,6 +24,7 @@ const INPUT_SEED: u64 = 0;
 ///
 /// | field | default | purpose | range |
 /// |---|---|---|---|
+/// | `id` | `host` | the name under which results are kept | |
 /// | `threads` | 1 | threads of the runtime | 1 to 64 |
 /// | `pinning` | none | cores the runtime may use | existing cores |
 /// | `kernels` | XNNPACK | kernels behind the operators | |
@@ -32,6 +33,8 @@ const INPUT_SEED: u64 = 0;
 /// | `minimum_ms` | 0 | timed runs go on for at least so long | 0 to 60,000 |
 #[derive(Debug, Clone, PartialEq)]
 pub struct HostSettings {
+    /// The name under which results are kept: that of a profile, if one was used.
+    pub id: String,
     /// Threads of the runtime.
     pub threads: usize,
     /// Cores the runtime may use.
@@ -49,6 +52,7 @@ pub struct HostSettings {
 impl Default for HostSettings {
     fn default() -> Self {
         Self {
+            id: ID.into(),
             threads: 1,
             pinning: Pinning::None,
             kernels: Kernels::Xnnpack,
@@ -175,8 +179,8 @@ impl HostDevice {
         session.output()
     }
 
-    fn failed(model: &Model, problem: String) -> DeviceError {
-        DeviceError::Model { device: ID.into(), model: model.name.clone(), problem }
+    fn failed(&self, model: &Model, problem: String) -> DeviceError {
+        DeviceError::Model { device: self.settings.id.clone(), model: model.name.clone(), problem }
     }
 }
 
@@ -191,7 +195,7 @@ impl Device for HostDevice {
             _ => runtime,
         };
         Description {
-            id: ID.into(),
+            id: self.settings.id.clone(),
             kind: kind.into(),
             model: super::environment::processor(),
             runtime,
@@ -201,11 +205,11 @@ impl Device for HostDevice {
     }
 
     fn time(&mut self, model: &Model) -> Result<Timing, DeviceError> {
-        self.time_runs(model).map_err(|problem| Self::failed(model, problem))
+        self.time_runs(model).map_err(|problem| self.failed(model, problem))
     }
 
     fn infer(&mut self, model: &Model, input: &[f32]) -> Result<Option<Vec<f32>>, DeviceError> {
-        self.infer_once(model, input).map(Some).map_err(|problem| Self::failed(model, problem))
+        self.infer_once(model, input).map(Some).map_err(|problem| self.failed(model, problem))
     }
 }
 

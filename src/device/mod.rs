@@ -3,19 +3,25 @@
 //! A [`Device`] loads a .tflite model afresh and runs it; everything about orders, rounds and medians lies above, so
 //! that every device is measured in the same way.
 
+pub mod checks;
 pub mod command;
 pub mod environment;
 pub mod host;
+pub mod incident;
 mod open;
+pub mod phone;
+pub mod profile;
 pub mod session;
 pub mod simulated;
 pub mod statistics;
 pub mod tract;
 pub mod verify;
 
-pub use environment::Environment;
+pub use environment::{Environment, Surroundings};
+pub use incident::{Incident, IncidentKind};
 pub use mnas_runner::{litert, pinning};
-pub use open::{Choice, open};
+pub use open::{Choice, Place, open, place};
+pub use profile::Profile;
 use serde::{Deserialize, Serialize};
 
 use crate::network::Network;
@@ -44,7 +50,8 @@ pub enum Clock {
     ThreadCpu,
 }
 
-/// All runs of one fresh load, in order.
+/// All runs of one fresh load, in order. From a device that tells no single runs, their order statistics (see
+/// [`phone::benchmark_model::Printed::timing`]).
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Timing {
     /// Elapsed milliseconds of every run.
@@ -56,7 +63,7 @@ pub struct Timing {
 /// What a device is, as stored with every number it gave.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Description {
-    /// As given to `--device`: `host`, a serial number, …
+    /// As given to `--device`: `host`, a profile's name, a serial number, …
     pub id: String,
     /// `host`, `host (tract fallback)`, `command`, `simulated`, `phone`.
     pub kind: String,
@@ -70,7 +77,7 @@ pub struct Description {
     pub clock: Clock,
 }
 
-/// Times models. Implementations: host (LiteRT), external command, simulated; phones to come.
+/// Times models. Implementations: host (LiteRT), phone (adb), external command, simulated.
 pub trait Device: Send {
     /// What this is.
     fn description(&self) -> Description;
@@ -95,6 +102,16 @@ pub trait Device: Send {
     fn infer(&mut self, _model: &Model, _input: &[f32]) -> Result<Option<Vec<f32>>, DeviceError> {
         Ok(None)
     }
+
+    /// What happened since the last call besides timing: waits, repeated loads, reconnections.
+    fn incidents(&mut self) -> Vec<Incident> {
+        Vec::new()
+    }
+
+    /// The machine that ran the models, where that is not this one.
+    fn surroundings(&mut self) -> Option<Surroundings> {
+        None
+    }
 }
 
 /// Why a timing did not come.
@@ -114,6 +131,19 @@ pub enum DeviceError {
         /// The model's name.
         model: String,
         /// What the runtime said.
+        problem: String,
+    },
+    /// The link to a phone.
+    #[error(transparent)]
+    Adb(#[from] crate::adb::AdbError),
+    /// The device is in no state to be measured, and did not get into one in time.
+    #[error("device {device} is not ready to be measured (waited {waited_s} s): {problem}")]
+    NotReady {
+        /// The device's id.
+        device: String,
+        /// How long it was waited for.
+        waited_s: u64,
+        /// What is the case, and what to do.
         problem: String,
     },
 }

@@ -120,6 +120,17 @@ pub struct Latency {
     pub mad_ms: f64,
 }
 
+/// A load far from a model's others.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Outlier {
+    /// The round, from 0.
+    pub round: usize,
+    /// Median of its runs.
+    pub median_ms: f64,
+    /// Its modified z-score.
+    pub score: f64,
+}
+
 impl Timing {
     /// One number for the runs; `None` without runs.
     pub fn statistic_ms(&self, clock: Clock, statistic: Statistic) -> Option<f64> {
@@ -219,6 +230,20 @@ impl Session {
         let loads = self.loads_ms(model, statistic).into_iter();
         let ratios: Vec<f64> = loads.filter_map(|(round, ms)| Some(ms / of_round(round)?)).collect();
         (!ratios.is_empty()).then(|| median_interval(&ratios, LEVEL, &mut crate::seeded(self.seed)))
+    }
+
+    /// The loads of a model that stand out: those whose modified z-score (Iglewicz and Hoaglin 1993), 0.6745 times the
+    /// distance from the median over the median absolute deviation, is beyond 3.5. They are named, and stay among the
+    /// rest: medians bear them.
+    pub fn outliers(&self, model: usize) -> Vec<Outlier> {
+        let loads = self.loads_ms(model, Statistic::Median);
+        let values: Vec<f64> = loads.iter().map(|(_, ms)| *ms).collect();
+        let (centre, spread) = (median(&values), median_absolute_deviation(&values));
+        let outlier = |(round, ms): (usize, f64)| {
+            let score = 0.6745 * (ms - centre) / spread;
+            (score.is_finite() && score.abs() > 3.5).then_some(Outlier { round, median_ms: ms, score })
+        };
+        loads.into_iter().filter_map(outlier).collect()
     }
 
     /// How a model's time changed over the session: its median in the last third of the rounds relative to the first

@@ -107,10 +107,10 @@ pub struct SpaceOptions {
 ///
 /// | name | default | purpose | range |
 /// |---|---|---|---|
-/// | `id` | `"host"` | the device, as in `--device` | `host`, or `simulated` for a dry run |
+/// | `id` | `"host"` | the device, as in `--device` | `host`, a profile, a phone's serial number, or `simulated` for a dry run |
 /// | `command` | none | a program of yours that times models, instead of `id` | |
 /// | `predictor` | none | calibration folder to start from; without it networks are measured first | |
-/// | `threads` | 1 | threads a model runs with | 1 to 64 |
+/// | `threads` | the profile's, else 1 | threads a model runs with | 1 to 64 |
 /// | `cores` | all | cores a model may use, as in `[1]` | existing cores |
 /// | `fallback` | false | run models in tract, about three times slower, where LiteRT is missing | |
 /// | `loads` | 5 | fresh loads behind one measured latency ([`crate::device::session::Statistic::Fastest`]) | 1 to 100 |
@@ -125,8 +125,8 @@ pub struct DeviceOptions {
     /// Calibration folder.
     pub predictor: Option<PathBuf>,
     /// Threads a model runs with.
-    pub threads: usize,
-    /// Cores a model may use; empty for all.
+    pub threads: Option<usize>,
+    /// Cores a model may use; empty for the profile's, else all.
     pub cores: Vec<usize>,
     /// Whether the host may fall back to tract where LiteRT cannot be loaded.
     pub fallback: bool,
@@ -142,7 +142,7 @@ impl Default for DeviceOptions {
             id: "host".to_owned(),
             command: Vec::new(),
             predictor: None,
-            threads: 1,
+            threads: None,
             cores: Vec::new(),
             fallback: false,
             loads: 5,
@@ -159,6 +159,7 @@ impl DeviceOptions {
             command: self.command.clone(),
             threads: self.threads,
             cores: self.cores.clone(),
+            kernels: None,
             fallback: self.fallback,
             runs: self.runs,
             seed,
@@ -167,7 +168,7 @@ impl DeviceOptions {
     }
 
     fn check(&self) -> Result<(), OptionError> {
-        within("device.threads", self.threads, 1, 64)?;
+        within("device.threads", self.threads.unwrap_or(1), 1, 64)?;
         within("device.loads", self.loads, 1, 100)?;
         within("device.runs", self.runs, 1, 10_000)
     }

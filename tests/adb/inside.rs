@@ -28,6 +28,11 @@ const NAMESPACES: [&str; 4] = ["-rmnp", "--fork", "--mount-proc", "--kill-child"
 /// Tells `story`, which must be a closure written in the test function itself, in a namespace of its own. Where that
 /// cannot be, the test says so past the harness and does nothing.
 pub fn inside<F: FnOnce(&Lab)>(needs: Needs, story: F) {
+    inside_for(LIMIT, needs, story);
+}
+
+/// The same for a story that may take longer than others.
+pub fn inside_for<F: FnOnce(&Lab)>(limit: Duration, needs: Needs, story: F) {
     let Some(tools) = Tools::find().filter(|tools| needs == Needs::Server || tools.has_phones()) else {
         let what = if needs == Needs::Server { "adb" } else { "adb, adbd, mksh and toybox" };
         return skip(&format!(
@@ -41,7 +46,7 @@ pub fn inside<F: FnOnce(&Lab)>(needs: Needs, story: F) {
             fs_err::write(told(&folder), "").unwrap();
         }
         None if !namespaces_work() => skip("this kernel allows no private namespaces"),
-        None => outside(&test_name::<F>(), &tools),
+        None => outside(&test_name::<F>(), &tools, limit),
     }
 }
 
@@ -50,7 +55,7 @@ fn told(folder: &Path) -> PathBuf {
     folder.with_extension("told")
 }
 
-fn outside(name: &str, tools: &Tools) {
+fn outside(name: &str, tools: &Tools, limit: Duration) {
     let scratch = tempfile::tempdir().unwrap();
     let (folder, output) = (scratch.path().join("lab"), scratch.path().join("output"));
     fs_err::create_dir(&folder).unwrap();
@@ -61,7 +66,7 @@ fn outside(name: &str, tools: &Tools) {
     let mut child = Command::new("unshare")
         .args(NAMESPACES)
         .arg(std::env::current_exe().unwrap())
-        .args(["--exact", name, "--nocapture", "--test-threads=1"])
+        .args(["--exact", name, "--nocapture", "--test-threads=1", "--include-ignored"])
         .env(FOLDER, &folder)
         .envs([("HOME", &folder), ("TMPDIR", &folder), ("LD_LIBRARY_PATH", &tools.libraries())])
         .env("PATH", path.unwrap())
@@ -76,13 +81,13 @@ fn outside(name: &str, tools: &Tools) {
         .stderr(file)
         .spawn()
         .unwrap();
-    let deadline = Instant::now() + LIMIT;
+    let deadline = Instant::now() + limit;
     let status = loop {
         match child.try_wait().unwrap() {
             Some(status) => break status.to_string(),
             None if Instant::now() > deadline => {
                 child.kill().unwrap();
-                break format!("not over after {LIMIT:?}, killed");
+                break format!("not over after {limit:?}, killed");
             }
             None => std::thread::sleep(Duration::from_millis(10)),
         }

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Nothing leaves the namespace, and with it everything ends; tests run in any order and side by side.
-#![allow(dead_code, reason = "every test binary that includes this uses a part of it")]
+#![allow(dead_code, unused_imports, reason = "every test binary that includes this uses a part of it")]
 
 mod inside;
 mod laboratory;
@@ -16,6 +16,6 @@ mod phone;
 pub mod stand_in;
 mod tools;
 
-pub use inside::{Needs, inside};
+pub use inside::{Needs, inside, inside_for};
 pub use laboratory::{Lab, processes, until};
 pub use phone::LabPhone;

@@ -13,6 +13,11 @@ fn build() -> PathBuf {
     let executable = std::env::current_exe().unwrap();
     // TARGET/PROFILE/deps/TEST-HASH
     let profile = executable.ancestors().nth(2).unwrap();
+    let built = profile.join("mnas-runner");
+    // In a lab's namespace there is no cargo; whoever went in built it before.
+    if std::env::var_os("MNAS_TEST_LAB").is_some() {
+        return built;
+    }
     let mut build = std::process::Command::new(env!("CARGO"));
     // Both packages are named so that their common dependencies keep the features they were built with.
     build.args("build --quiet --locked --offline -p mnas -p mnas-runner --bin mnas-runner".split(' '));
@@ -21,5 +26,5 @@ fn build() -> PathBuf {
         build.arg("--release");
     }
     assert!(build.status().unwrap().success(), "the runner must build");
-    profile.join("mnas-runner")
+    built
 }

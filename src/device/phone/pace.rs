@@ -1,0 +1,79 @@
+//! Whether a phone is as fast as it was: by its clocks, and by a reference network timed with every load.
+
+use std::collections::BTreeMap;
+
+use mnas_runner::report::Report;
+
+use crate::device::statistics::median;
+
+/// A core at less than this share of the highest clock it was seen at after a load is throttled.
+const CLOCK_SHARE: f64 = 0.9;
+
+/// What is known of a phone's full speed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pace {
+    max_slowdown: f64,
+    first_ms: Vec<f64>,
+    baseline_ms: Option<f64>,
+    highest_khz: BTreeMap<usize, u64>,
+}
+
+impl Pace {
+    /// Nothing known yet.
+    pub fn new(max_slowdown: f64) -> Self {
+        Self { max_slowdown, first_ms: Vec::new(), baseline_ms: None, highest_khz: BTreeMap::new() }
+    }
+
+    /// Whether the baseline rests on so many loads.
+    pub fn has_baseline(&self, loads: usize) -> bool {
+        self.first_ms.len() >= loads
+    }
+
+    /// One of the first loads of the reference network; their median is the baseline.
+    pub fn learn(&mut self, reference_ms: f64) {
+        self.first_ms.push(reference_ms);
+        self.baseline_ms = Some(median(&self.first_ms));
+    }
+
+    /// Judges a load by the reference network's time with it.
+    ///
+    /// # Errors
+    /// How slow it was. A phone that became faster was throttled when the baseline was taken: the new time is the
+    /// baseline from then on.
+    pub fn reference(&mut self, reference_ms: f64) -> Result<(), String> {
+        let Some(baseline_ms) = self.baseline_ms else { return Ok(()) };
+        let slowdown = reference_ms / baseline_ms;
+        if slowdown < 1.0 / self.max_slowdown {
+            self.baseline_ms = Some(reference_ms);
+        }
+        match slowdown > self.max_slowdown {
+            true => Err(format!(
+                "the reference network took {slowdown:.2} × its {baseline_ms:.3} ms, limit {:.2} ×",
+                self.max_slowdown
+            )),
+            false => Ok(()),
+        }
+    }
+
+    /// Judges a load by the clocks that its runner read right after the last run, while the busy core was still busy:
+    /// the fastest of the cores it could use against the highest clock seen so. An idle core's clock tells nothing.
+    ///
+    /// # Errors
+    /// The clock that dropped.
+    pub fn clocks(&mut self, report: &Report) -> Result<(), String> {
+        let cores = report.after.cores.iter().filter(|core| report.affinity.contains(&core.core));
+        let Some(fastest) = cores.max_by_key(|core| core.khz) else { return Ok(()) };
+        let highest = self.highest_khz.values().copied().max().unwrap_or(0).max(fastest.khz);
+        self.highest_khz
+            .insert(fastest.core, fastest.khz.max(self.highest_khz.get(&fastest.core).copied().unwrap_or(0)));
+        match (fastest.khz as f64) < CLOCK_SHARE * highest as f64 {
+            true => Err(format!(
+                "core {} ended it at {} MHz, after {} MHz before",
+                fastest.core,
+                fastest.khz / 1000,
+                highest / 1000
+            )),
+            false => Ok(()),
+        }
+    }
+}
