@@ -13,6 +13,7 @@
 //! | a session was killed with -9 | the next one switches fixed-performance mode off |
 //! | the runner prints garbage, half lines, another model's report, times of zero, or crashes | an error that shows it; nothing is timed |
 //! | runner or library are missing | what to build and where to put it |
+//! | the phone does not trust this computer | listed as that; what to do |
 //! | no fixed-performance mode | timed all the same, and told |
 
 #[path = "adb/mod.rs"]
@@ -28,12 +29,16 @@ use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
 use lab::{Lab, LabPhone, Needs, inside, inside_for};
+use mnas::device::checks::busy_percent;
 use mnas::device::phone::PhoneDevice;
 use mnas::device::phone::lock::Lock;
+use mnas::device::phone::pace::Pace;
+use mnas::device::phone::state::{Properties, State};
 use mnas::device::profile::{Charging, Kind, Profile, RunnerChoice};
 use mnas::device::{Device, DeviceError, IncidentKind, Model, Timing, verify};
 use mnas::network::{Network, Weights};
 use mnas::{seeded, space, tflite};
+use proptest::prelude::*;
 use serde_json::Value;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -570,6 +575,130 @@ fn doctor_says_what_is_wrong_with_a_phone_and_exits_with_3() {
         let gone = look(3);
         assert!(of(&gone, "connection")["found"].as_str().unwrap().contains(&serial), "{gone}");
     });
+}
+
+#[test]
+fn a_phone_that_does_not_trust_this_computer_is_listed_and_doctor_says_what_to_do() {
+    built_runner::path();
+    inside(Needs::Server, |lab| {
+        let phone = lab::stand_in::StandIn::suspicious(6100, |_| Vec::new());
+        let serial = phone.serial();
+        // That the key is not accepted is how this call ends.
+        let _ = lab.server().connect_phone(&serial, PATIENCE);
+        lab::until("it is listed", || !lab.server().devices(PATIENCE).unwrap().is_empty());
+        let listed = json(&mut mnas(lab, &["devices"]), 0);
+        let devices = listed["devices"].as_array().unwrap();
+        assert_eq!(devices.iter().find(|device| device["id"] == serial).unwrap()["state"], "unauthorized");
+        let answer = json(&mut mnas(lab, &["doctor", "--device", &serial]), 3);
+        let found = answer["checks"][0]["found"].as_str().unwrap();
+        assert!(found.contains(&serial) && found.contains("accept 'Allow USB debugging?'"), "{answer}");
+    });
+}
+
+#[test]
+fn without_adb_devices_still_lists_this_machine_and_says_why_there_are_no_phones() {
+    let mut command = Command::cargo_bin("mnas").unwrap();
+    command
+        .args(["devices"])
+        .env("PATH", "/nowhere")
+        .env("ANDROID_ADB_SERVER_PORT", "1")
+        .env_remove("ADB_SERVER_SOCKET");
+    let answer = json(&mut command, 0);
+    assert_eq!(answer["devices"][0]["id"], "host");
+    assert!(answer["adb"].as_str().unwrap().contains("install Android's platform tools"), "{answer}");
+}
+
+#[test]
+fn doctor_looks_at_this_machine_too() {
+    let output = Command::cargo_bin("mnas").unwrap().args(["doctor", "--json"]).output().unwrap();
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let failed = answer["checks"].as_array().unwrap().iter().filter(|check| check["ok"] == false).count();
+    assert_eq!(output.status.code(), Some(if failed == 0 { 0 } else { 3 }), "{answer}");
+    let names: Vec<_> = answer["checks"].as_array().unwrap().iter().map(|check| check["name"].clone()).collect();
+    assert!(names.contains(&"load".into()) && names.contains(&"repeatability".into()), "{answer}");
+    assert!(
+        answer["checks"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|check| check["ok"] == check["advice"].as_str().unwrap().is_empty())
+    );
+}
+
+#[test]
+fn the_profiles_that_come_along_are_valid_and_the_hosts_can_be_used() {
+    let profiles = Profile::all_in(&Path::new(env!("CARGO_MANIFEST_DIR")).join("devices"));
+    assert!(profiles.len() >= 5);
+    for (path, profile) in profiles {
+        let profile = profile.unwrap();
+        assert_eq!(path.file_stem().unwrap().to_str(), Some(profile.id.as_str()));
+        assert_eq!(Profile::parse(&profile.to_toml().unwrap()).unwrap(), profile);
+    }
+    let mut command = Command::cargo_bin("mnas").unwrap();
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.args(["bench", "mnasnet-small/32", "--rounds", "1", "--device", "host-two-threads"]);
+    let answer = json(&mut command, 0);
+    let device = &answer["environment"]["device"];
+    assert_eq!(
+        (&device["id"], &device["threads"], &device["clock"]),
+        (&"host-two-threads".into(), &2.into(), &"wall".into())
+    );
+    let mut command = Command::cargo_bin("mnas").unwrap();
+    command.current_dir(env!("CARGO_MANIFEST_DIR"));
+    command.args(["bench", "mnasnet-small/32", "--rounds", "1", "--kernels", "builtin", "--threads", "1"]);
+    let answer = json(&mut command, 0);
+    assert!(answer["environment"]["device"]["runtime"].as_str().unwrap().ends_with("without XNNPACK"));
+}
+
+#[test]
+fn a_mistake_in_a_profile_is_one_line_with_its_place() {
+    for (text, part) in [
+        ("kind = \"phone\"", "missing field `id`"),
+        ("id = \"a\"\ncolour = \"red\"", "line 2: unknown field `colour`"),
+        ("id = \"host\"", "id must be a file name of its own"),
+        ("id = \"a\"\n[run]\nthreads = 0", "run.threads must be from 1 to 64, found 0"),
+        ("id = \"a\"\n[run]\ncores = \"4,x\"", "run.cores: cores are a mask like 0xf0"),
+        ("id = \"a\"\n[run]\ncores = \"7\"\nthreads = 2", "run.threads is 2, more than the 1 of run.cores"),
+        ("id = \"a\"\n[run]\ndelegate = \"gpu\"", "only runner = \"benchmark_model\""),
+        ("id = \"a\"\n[limits]\nmax_slowdown = 1.0", "limits.max_slowdown must be from 1.01 to 2"),
+        ("id = \"a\"\n[run]\nrunner = \"theirs\"", "run.runner: line 3: unknown variant `theirs`"),
+    ] {
+        let problem = Profile::parse(text).unwrap_err();
+        assert!(problem.contains(part) && !problem.contains('\n'), "{problem}");
+    }
+}
+
+#[test]
+fn a_reference_that_slows_down_is_told_and_one_that_speeds_up_is_the_new_baseline() {
+    let mut pace = Pace::new(1.10);
+    [2.0, 2.1, 1.9].into_iter().for_each(|ms| pace.learn(ms));
+    assert!(pace.has_baseline(3) && pace.reference(2.19).is_ok());
+    let problem = pace.reference(2.5).unwrap_err();
+    assert!(problem.contains("1.25 × its 2.000 ms, limit 1.10 ×"), "{problem}");
+    // It was throttled when it began.
+    assert!(pace.reference(1.5).is_ok());
+    assert!(pace.reference(1.9).is_err());
+}
+
+#[test]
+fn busy_shares_come_from_ticks_and_from_nothing_else() {
+    assert_eq!(busy_percent("cpu  10 0 10 80 0 0", "cpu  20 0 20 140 20 0"), Some(20.0));
+    for (before, after) in [("", ""), ("cpu 1", "cpu 2"), ("cpu  1 1 1 1 1", "cpu  1 1 1 1 1"), ("intr 5", "intr 6")] {
+        assert_eq!(busy_percent(before, after), None);
+    }
+}
+
+proptest! {
+    #[test]
+    fn whatever_a_phone_says_of_itself_is_read_without_panic(
+        text in "((core|zone|load|saver|property|@battery|@thermal|level:|temperature:|Thermal Status:|[0-9]{1,20}|-|\\?|cpu| |\n|\\PC){0,12}\n){0,20}",
+    ) {
+        let state = State::parse(&text);
+        let cores = state.biggest_cores();
+        prop_assert!(cores.iter().all(|core| state.moment.cores.iter().any(|one| one.core == *core)));
+        prop_assert!(state.hottest().is_none_or(|zone| zone.celsius.is_finite()));
+        let _ = Properties::parse(&text);
+    }
 }
 
 #[test]

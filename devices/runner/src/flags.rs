@@ -35,7 +35,10 @@ pub struct Flags {
     /// Untimed runs go on for at least so many seconds.
     #[arg(long = "warmup_min_secs", default_value_t = 0.5, value_parser = seconds)]
     pub warmup_least_s: f64,
-    /// Untimed runs go on until three neighbouring windows of five agree within 3 %, up to max_secs.
+    /// No untimed run begins after so many seconds (default: max_secs).
+    #[arg(long = "warmup_max_secs", value_parser = seconds)]
+    pub warmup_most_s: Option<f64>,
+    /// Untimed runs go on until three neighbouring windows of five agree within 3 %, or warmup_max_secs are over.
     #[arg(long = "warmup_until_steady", default_value_t = false, action = clap::ArgAction::Set, value_parser = BoolishValueParser::new())]
     pub steady: bool,
     /// Seconds of rest before each timed run but the first; negative for none.

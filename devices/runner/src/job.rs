@@ -167,7 +167,7 @@ fn schedules(flags: &Flags) -> (Schedule, Schedule) {
     let warmup = Schedule {
         least_runs: flags.warmup_runs,
         least: Duration::from_secs_f64(flags.warmup_least_s),
-        most,
+        most: flags.warmup_most_s.map_or(most, Duration::from_secs_f64),
         pause: Duration::ZERO,
         steady: flags.steady.then_some(STEADY),
     };

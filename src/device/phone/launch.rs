@@ -11,8 +11,10 @@ use crate::adb::{Command, Output};
 use crate::device::Timing;
 use crate::device::profile::{Delegate, KernelChoice, Profile};
 
-/// Seconds of warm-up and of timed runs each at most, and what the phone may take beyond them to load a model.
+/// Seconds of warm-up and of timed runs each at most, of a warm-up with our runner until times are steady, and what the
+/// phone may take beyond them to load a model.
 const MOST_S: f64 = 60.0;
+const STEADY_S: f64 = 5.0;
 const LOADING_S: u64 = 60;
 
 /// How models run on one phone in one session.
@@ -58,10 +60,13 @@ impl Launch {
         runs: usize,
     ) -> Result<Self, String> {
         use crate::device::pinning::Pinning;
-        let cores = match profile.pinning()? {
+        let mut cores = match profile.pinning()? {
             Some(Pinning::Cores(cores)) => cores,
             Some(Pinning::None) | None => biggest,
         };
+        // As the runner reports them.
+        cores.sort_unstable();
+        cores.dedup();
         if !cores.is_empty() && profile.run.threads > cores.len() {
             return Err(format!(
                 "{} threads on {} core(s) {cores:?} would wait for each other: give fewer threads or more cores",
@@ -94,7 +99,8 @@ impl Launch {
             .word(format!("--max_secs={MOST_S}"));
         match &self.runner {
             Runner::Ours { .. } => {
-                command.word("--json_output=-").word(format!("--warmup_until_steady={}", run.steady.unwrap_or(true)))
+                let steady = format!("--warmup_until_steady={}", run.steady.unwrap_or(true));
+                command.word("--json_output=-").word(steady).word(format!("--warmup_max_secs={STEADY_S}"))
             }
             Runner::Stock { .. } => command,
         }

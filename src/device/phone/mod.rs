@@ -136,7 +136,7 @@ impl PhoneDevice {
 
     fn note(&mut self, kind: IncidentKind, message: impl Into<String>) {
         let incident = Incident::now(kind, message);
-        tracing::info!("phone {}: {}", self.serial(), incident.message);
+        tracing::warn!("phone {}: {}", self.serial(), incident.message);
         self.incidents.push(incident);
     }
 
