@@ -2,7 +2,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt::{Display, Formatter};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::ffi::OsStrExt;
 
 /// A program and its words. Each word reaches the program as it is: everything is quoted for the shell.
 ///
@@ -73,17 +73,26 @@ impl Command {
 }
 
 impl Display for Command {
-    /// For messages: only what needs quotes has them.
+    /// For messages, on one line: only what needs quotes has them, and long words are shortened.
     fn fmt(&self, formatter: &mut Formatter<'_>) -> std::fmt::Result {
-        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./=:,+@%".contains(byte);
-        for (index, word) in self.words.iter().enumerate() {
-            let quoted = match !word.is_empty() && word.as_bytes().iter().all(plain) {
-                true => word.clone(),
-                false => OsString::from_vec(quote(word.as_bytes())),
-            };
-            write!(formatter, "{}{}", if index == 0 { "" } else { " " }, quoted.to_string_lossy())?;
-        }
-        Ok(())
+        let words: Vec<_> = self.words.iter().map(|word| shown(word)).collect();
+        formatter.write_str(&words.join(" "))
+    }
+}
+
+/// Characters of a word that messages show.
+const SHOWN: usize = 60;
+
+fn shown(word: &OsStr) -> String {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_./=:,+@%".contains(byte);
+    let text = word.to_string_lossy().trim().replace(char::is_control, " ");
+    let text = match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
+    };
+    match !word.is_empty() && word.as_bytes().iter().all(plain) {
+        true => text,
+        false => String::from_utf8_lossy(&quote(text.as_bytes())).into_owned(),
     }
 }
 

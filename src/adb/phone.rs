@@ -121,7 +121,7 @@ impl Phone {
     }
 
     pub(super) fn shell_until(&self, command: &Command, deadline: Deadline) -> Result<Output, AdbError> {
-        let told = self.told(&format!("'{command}'"), deadline.limit());
+        let told = self.told(&format!("running '{command}'"), deadline.limit());
         let token = token(self.serial());
         let unspeakable = |problem: &str| AdbError::Unspeakable {
             serial: self.serial().into(),

@@ -110,9 +110,8 @@ impl Server {
             };
             tracing::debug!("{error}; looking again in {pause:?}");
             let Some(rest) = deadline.left() else { return Err(error) };
-            if matches!(error, AdbError::Unknown { .. }) && is_network(serial) {
-                // That it is not there yet is what this loop is about.
-                let _ = self.connect_phone(serial, rest);
+            if is_network(serial) {
+                self.reconnect(serial, &error, rest);
             }
             std::thread::sleep(pause.min(rest));
             pause = (pause * 2).min(PAUSES.1);
@@ -134,6 +133,20 @@ impl Server {
         match message.starts_with("connected to") || message.starts_with("already connected to") {
             true => Ok(()),
             false => Err(AdbError::Remote { party: told.party, doing: told.doing, message }),
+        }
+    }
+
+    /// Sees to it that a phone on the network is looked for now: the server itself tries again only every few seconds.
+    fn reconnect(&self, serial: &str, error: &AdbError, limit: Duration) {
+        let offline = matches!(error, AdbError::Offline { .. });
+        if offline {
+            let told = self.of_phone(serial, "disconnecting", limit);
+            // The server may have forgotten it meanwhile, which is as good.
+            let _ = self.query(&format!("host:disconnect:{serial}"), &told);
+        }
+        if offline || matches!(error, AdbError::Unknown { .. }) {
+            // That it is not there yet is what the caller waits for.
+            let _ = self.connect_phone(serial, limit);
         }
     }
 

@@ -107,6 +107,22 @@ fn output_errors_and_exit_codes_arrive_apart() {
     });
 }
 
+#[test]
+fn messages_name_a_command_on_one_line() {
+    assert_eq!(Command::new("rm").word("-f").word("a b").to_string(), "rm -f 'a b'");
+    let script = Command::script("\nfirst line\n  second line that goes on and on and on and on and on").word("x");
+    assert_eq!(script.to_string(), "sh -c 'first line   second line that goes on and on and on and on a…' sh x");
+}
+
+#[test]
+fn one_limit_holds_for_a_phone_that_always_says_a_little_more() {
+    inside(Needs::Phones, |lab| {
+        let error = give_up(&lab.link(1), &Command::script("while true; do echo $1; sleep 0.1; done").word("6666"));
+        assert!(matches!(error, AdbError::TimedOut { leftovers: Leftovers::Killed, .. }), "{error}");
+        until("it is quiet", || processes("6666").is_empty());
+    });
+}
+
 /// Starts two sleeping processes, one a child of the other, the number of seconds telling them from others'.
 fn sleepers(seconds: &str) -> Command {
     Command::script("sleep $1 & sleep $1; wait").word(seconds)
