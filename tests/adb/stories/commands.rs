@@ -176,7 +176,8 @@ fn a_phone_that_stops_moving_is_given_up_in_time_and_swept_when_it_goes_on() {
         assert_eq!(second.ask(&echo(), LIMIT).unwrap(), "hello", "the other phone moves");
         assert!(!processes("9999").is_empty());
         lab.phone(1).thaw_adbd();
-        assert!(first.sweep(LIMIT).unwrap() >= 1);
+        // What was to end them may still have been on its way, and arrive first.
+        first.sweep(LIMIT).unwrap();
         until("the sleepers are gone", || processes("9999").is_empty());
     });
 }
