@@ -236,6 +236,25 @@ fn a_machine_that_slows_down_moves_latencies_but_not_ratios() {
 }
 
 #[test]
+fn a_reference_frees_latencies_of_a_drift_that_it_shares() {
+    let session = made_up(&[10.0, 10.5, 11.0, 15.0, 20.0, 30.0], 2.0);
+    let corrected = session.corrected(1, 0, Statistic::Median).unwrap();
+    // Each load at the speed of the reference's median round.
+    assert!((corrected.value - 26.0).abs() < 1e-9 && corrected.high - corrected.low < 1e-9, "{corrected:?}");
+    assert_eq!(session.slowdowns(0, Statistic::Median)[5], (5, 30.0 / 13.0));
+}
+
+#[test]
+fn a_load_that_stands_out_is_named_and_still_counted() {
+    let session = made_up(&[10.0, 10.1, 9.9, 10.0, 25.0, 10.2], 2.0);
+    let outliers = session.outliers(0);
+    assert_eq!((outliers.len(), outliers[0].round, outliers[0].median_ms), (1, 4, 25.0));
+    assert_eq!(session.loads_ms(0, Statistic::Median).len(), 6);
+    assert_eq!(made_up(&[10.0, 10.1, 9.9], 1.0).outliers(0), []);
+    assert_eq!(made_up(&[10.0, 10.0, 10.0], 1.0).outliers(0), [], "no spread, nothing beyond it");
+}
+
+#[test]
 fn what_was_not_timed_has_no_latency() {
     let session = made_up(&[], 1.0);
     assert_eq!((session.latency(0), session.ratio(1, 0, Statistic::Median), session.drift(0)), (None, None, None));

@@ -25,6 +25,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use assert_cmd::Command;
@@ -97,10 +98,14 @@ fn kinds(device: &mut PhoneDevice) -> Vec<IncidentKind> {
     device.incidents().into_iter().map(|incident| incident.kind).collect()
 }
 
-/// Does something to the phone after a while, beside the story.
-fn later(pause: Duration, deed: impl FnOnce() + Send + 'static) -> std::thread::JoinHandle<()> {
+/// Does something to the phone once something else is the case, beside the story.
+fn once(
+    what: &'static str,
+    is: impl Fn() -> bool + Send + 'static,
+    deed: impl FnOnce() + Send + 'static,
+) -> JoinHandle<()> {
     std::thread::spawn(move || {
-        std::thread::sleep(pause);
+        lab::until(what, is);
         deed();
     })
 }
@@ -167,8 +172,11 @@ fn a_hot_phone_is_waited_for_and_one_above_a_limit_is_not_timed() {
         patient.limits.max_wait_s = 30;
         let mut device = open(lab, 1, &patient).unwrap();
         phone.heat(0, 95_000);
-        let zone = phone.path("/sys/class/thermal/thermal_zone0/temp");
-        let cooled = later(Duration::from_millis(300), move || fs_err::write(zone, "40000\n").unwrap());
+        // Every look at the phone leaves a trace.
+        phone.write("/system/bin/dumpsys", "#!/system/bin/sh\necho looked >>/lab/looks\ncat /lab/dumpsys/$1\n");
+        let (zone, looks) = (phone.path("/sys/class/thermal/thermal_zone0/temp"), phone.path("/lab/looks"));
+        let cool = move || fs_err::write(zone, "40000\n").unwrap();
+        let cooled = once("it was looked at", move || looks.exists(), cool);
         assert_whole(&device.time(&small()).unwrap());
         cooled.join().unwrap();
         let incidents = device.incidents();
@@ -214,7 +222,11 @@ fn a_load_during_which_clocks_dropped_does_not_count_and_is_repeated() {
         assert_whole(&device.time(&small()).unwrap());
         phone.clock(big, 1_200_000);
         let clock = phone.path(&format!("/sys/devices/system/cpu/cpu{big}/cpufreq/scaling_cur_freq"));
-        let restored = later(Duration::from_millis(1500), move || fs_err::write(clock, "2850000\n").unwrap());
+        let runs = || !lab::processes("--graph=").is_empty();
+        let restored = once("it runs", runs, move || {
+            lab::until("it ran", move || !runs());
+            fs_err::write(clock, "2850000\n").unwrap();
+        });
         assert_whole(&device.time(&small()).unwrap());
         restored.join().unwrap();
         let incidents = device.incidents();

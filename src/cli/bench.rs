@@ -2,17 +2,21 @@
 
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::atomic::Ordering;
 
 use serde_json::{Value, json};
 
 use super::device_arguments::DeviceArguments;
-use super::output::{Output, bars, table};
+use super::output::{Output, bars, interruption, table};
 use super::{Ending, Error, input};
 use crate::device::session::{self, Load, Plan, Session, Statistic};
 use crate::device::verify::{Verification, verify};
 use crate::device::{self, Device, Environment, Incident, Model};
 use crate::network::Weights;
 use crate::search::progress::Progress;
+
+/// A baseline's relative change over the session that is worth a note: androidx's measure of a throttled phone.
+const NOTABLE_DRIFT: f64 = 0.1;
 
 /// Arguments of `mnas bench`.
 #[derive(Debug, clap::Args)]
@@ -51,12 +55,12 @@ pub fn run(arguments: &Arguments, out: Output) -> Result<Ending, Error> {
     let mut device = device::open(&arguments.device.choice(arguments.runs as usize, arguments.seed))?;
     let verified = models.iter().map(|model| verify(&mut *device, model, None)).collect::<Result<Vec<_>, _>>()?;
     let plan = Plan { rounds: arguments.rounds as usize, seed: arguments.seed };
-    let session = measure(&mut *device, &models, &plan)?;
-    let environment = Environment::of(&mut *device);
-    let incidents = device.incidents();
-    let wrong = verified.iter().any(|verification| matches!(verification, Verification::Wrong { .. }));
-    let value = describe(&models, &session, &verified, baseline, &environment, &incidents)?;
-    out.print(&value, || text(&models, &session, &verified, baseline, &environment, &incidents))?;
+    let Some(session) = measure(&mut *device, &models, &plan)? else { return Ok(Ending::Interrupted) };
+    let (environment, incidents) = (Environment::of(&mut *device), device.incidents());
+    let findings = Findings { models, session, verified, baseline, environment, incidents };
+    let value = findings.json()?;
+    out.print(&value, || findings.text())?;
+    let wrong = findings.verified.iter().any(|verification| matches!(verification, Verification::Wrong { .. }));
     Ok(if wrong { Ending::LimitNotMet } else { Ending::Done })
 }
 
@@ -79,93 +83,116 @@ fn model(name: &str, seed: u64) -> Result<Model, Error> {
     Ok(Model { name: named.name, architecture: Some(named.architecture), network: Some(named.network), bytes })
 }
 
-fn measure(device: &mut dyn Device, models: &[Model], plan: &Plan) -> Result<Session, Error> {
+/// Times all models; `None` if it was interrupted. The device is left as it was found either way.
+fn measure(device: &mut dyn Device, models: &[Model], plan: &Plan) -> Result<Option<Session>, Error> {
+    let interrupted = interruption()?;
     let progress = Progress::new("timing", (plan.rounds * models.len()) as u64, 0, bars());
     let observe = &mut |load: &Load| {
         progress.note(models[load.turn.model].name.clone());
         progress.evaluated();
-        ControlFlow::Continue(())
+        if interrupted.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let session = session::measure(device, models, plan, Vec::new(), observe)?;
     progress.finish();
-    Ok(session)
+    Ok((session.loads.len() == plan.rounds * models.len()).then_some(session))
 }
 
-fn describe(
-    models: &[Model],
-    session: &Session,
-    verified: &[Verification],
+/// What a benchmark found.
+struct Findings {
+    models: Vec<Model>,
+    session: Session,
+    verified: Vec<Verification>,
+    /// Index of the baseline.
     baseline: Option<usize>,
-    environment: &Environment,
-    incidents: &[Incident],
-) -> Result<Value, Error> {
-    let mut results = Vec::new();
-    let mut ratios = Vec::new();
-    for (index, model) in models.iter().enumerate() {
+    environment: Environment,
+    incidents: Vec<Incident>,
+}
+
+impl Findings {
+    fn json(&self) -> Result<Value, Error> {
+        let results = (0..self.models.len()).map(|index| self.result(index)).collect::<Result<Vec<_>, _>>()?;
+        let ratio = |(index, model): (usize, &Model)| {
+            let ratio = self.session.ratio(index, self.baseline?, Statistic::Median)?;
+            Some(json!({ "name": model.name, "ratio": ratio.value, "low": ratio.low, "high": ratio.high }))
+        };
+        Ok(json!({
+            "results": results,
+            "ratios": self.models.iter().enumerate().filter_map(ratio).collect::<Vec<_>>(),
+            "baseline": self.baseline.map(|baseline| &self.models[baseline].name),
+            "clock": self.session.clock,
+            "environment": self.environment,
+            "incidents": self.incidents,
+            "verified": self.verified.iter().all(Verification::is_verified),
+        }))
+    }
+
+    fn result(&self, index: usize) -> Result<Value, Error> {
+        let (model, session) = (&self.models[index], &self.session);
         let latency = session.latency(index).ok_or_else(|| Error::new(format!("no times for '{}'", model.name)))?;
+        let corrected = self.baseline.and_then(|baseline| session.corrected(index, baseline, Statistic::Median));
         let mut result = serde_json::to_value(latency)?;
         result["name"] = json!(model.name);
         result["architecture"] = json!(model.architecture.as_ref().map(ToString::to_string));
         result["fastest_ms"] = json!(session.typical(index, Statistic::Fastest).map(|fastest| fastest.value));
+        result["corrected_ms"] = json!(corrected.map(|interval| interval.value));
         result["samples_ms"] = json!(session.samples_ms(index));
         result["loads"] = json!(session.loads.iter().filter(|load| load.turn.model == index).collect::<Vec<_>>());
         result["outliers"] = json!(session.outliers(index));
         result["drift"] = json!(session.drift(index));
-        result["verification"] = json!(verified[index]);
-        results.push(result);
-        if let Some(ratio) = baseline.and_then(|baseline| session.ratio(index, baseline, Statistic::Median)) {
-            ratios.push(json!({ "name": model.name, "ratio": ratio.value, "low": ratio.low, "high": ratio.high }));
-        }
+        result["verification"] = json!(self.verified[index]);
+        Ok(result)
     }
-    Ok(json!({
-        "results": results,
-        "ratios": ratios,
-        "baseline": baseline.map(|baseline| &models[baseline].name),
-        "clock": session.clock,
-        "environment": environment,
-        "incidents": incidents,
-        "verified": verified.iter().all(Verification::is_verified),
-    }))
-}
 
-fn text(
-    models: &[Model],
-    session: &Session,
-    verified: &[Verification],
-    baseline: Option<usize>,
-    environment: &Environment,
-    incidents: &[Incident],
-) -> String {
-    let row = |(index, model): (usize, &Model)| {
-        let latency = session.latency(index)?;
-        let ratio = baseline.and_then(|baseline| session.ratio(index, baseline, Statistic::Median));
+    fn text(&self) -> String {
+        let device = &self.environment.device;
+        let rows: Vec<Vec<String>> = (0..self.models.len()).filter_map(|index| self.row(index)).collect();
+        format!(
+            "{} ({}), {}, {} thread(s), clock {:?}; medians over fresh loads with 95 % intervals\n\n{}{}",
+            device.id,
+            device.model,
+            device.runtime,
+            device.threads,
+            self.session.clock,
+            table(&["model", "median ms", "95 %", "p90 ms", "ratio", "verified"], &rows),
+            self.notes(),
+        )
+    }
+
+    fn row(&self, index: usize) -> Option<Vec<String>> {
+        let latency = self.session.latency(index)?;
+        let ratio = self.baseline.and_then(|baseline| self.session.ratio(index, baseline, Statistic::Median));
         Some(vec![
-            model.name.clone(),
+            self.models[index].name.clone(),
             format!("{:.3}", latency.median_ms),
             format!("{:.3}–{:.3}", latency.low_ms, latency.high_ms),
             format!("{:.3}", latency.p90_ms),
             ratio.map_or_else(String::new, |r| format!("{:.3} ({:.3}–{:.3})", r.value, r.low, r.high)),
-            match &verified[index] {
+            match &self.verified[index] {
                 Verification::Verified { deviation } => format!("yes ({deviation:.0e})"),
                 Verification::Wrong { deviation } => format!("NO: off by {deviation:.0e} of the range"),
                 Verification::Unverified { reason } => format!("no: {reason}"),
             },
         ])
-    };
-    let rows: Vec<Vec<String>> = models.iter().enumerate().filter_map(row).collect();
-    let device = &environment.device;
-    let outliers: String = (models.iter().enumerate())
-        .flat_map(|(index, model)| session.outliers(index).into_iter().map(move |outlier| (model, outlier)))
-        .map(|(model, one)| format!("\nround {} of {} stands out: {:.3} ms", one.round + 1, model.name, one.median_ms))
-        .collect();
-    let incidents: String = incidents.iter().map(|incident| format!("\n{}", incident.message)).collect();
-    format!(
-        "{} ({}), {}, {} thread(s), clock {:?}; medians over fresh loads with 95 % intervals\n\n{}{outliers}{incidents}",
-        device.id,
-        device.model,
-        device.runtime,
-        device.threads,
-        session.clock,
-        table(&["model", "median ms", "95 %", "p90 ms", "ratio", "verified"], &rows),
-    )
+    }
+
+    /// What a reader should know beside the numbers, a line each.
+    fn notes(&self) -> String {
+        let mut notes = Vec::new();
+        for (index, model) in self.models.iter().enumerate() {
+            let outliers = self.session.outliers(index).into_iter();
+            notes.extend(
+                outliers.map(|one| {
+                    format!("round {} of {} stands out: {:.3} ms", one.round + 1, model.name, one.median_ms)
+                }),
+            );
+        }
+        let drift = self.baseline.and_then(|baseline| self.session.drift(baseline));
+        if let Some(drift) = drift.filter(|drift| (drift - 1.0).abs() > NOTABLE_DRIFT) {
+            notes.push(format!(
+                "the baseline took {drift:.2} × as long at the end as at the beginning: compare by ratios"
+            ));
+        }
+        notes.extend(self.incidents.iter().map(|incident| incident.message.clone()));
+        notes.iter().map(|note| format!("\n{note}")).collect()
+    }
 }

@@ -232,6 +232,26 @@ impl Session {
         (!ratios.is_empty()).then(|| median_interval(&ratios, LEVEL, &mut crate::seeded(self.seed)))
     }
 
+    /// A model's latency freed of the machine's drift: each load is divided by how much slower than its own median the
+    /// reference model was in the same round. It helps where the machine's speed changed by more than the reference's
+    /// own loads vary, and adds their noise otherwise. `None` if no round timed both.
+    pub fn corrected(&self, model: usize, reference: usize, statistic: Statistic) -> Option<Interval> {
+        let slowdowns = self.slowdowns(reference, statistic);
+        let of_round = |round| slowdowns.iter().find(|(other, _)| *other == round).map(|(_, slowdown)| *slowdown);
+        let loads = self.loads_ms(model, statistic).into_iter();
+        let corrected: Vec<f64> = loads.filter_map(|(round, ms)| Some(ms / of_round(round)?)).collect();
+        let quantile = statistic.quantile_over_loads();
+        let interval = || quantile_interval(&corrected, quantile, LEVEL, &mut crate::seeded(self.seed));
+        (!corrected.is_empty()).then(interval)
+    }
+
+    /// How much slower than its median a model was in each round.
+    pub fn slowdowns(&self, model: usize, statistic: Statistic) -> Vec<(usize, f64)> {
+        let loads = self.loads_ms(model, statistic);
+        let centre = median(&loads.iter().map(|(_, ms)| *ms).collect::<Vec<_>>());
+        loads.into_iter().map(|(round, ms)| (round, ms / centre)).collect()
+    }
+
     /// The loads of a model that stand out: those whose modified z-score (Iglewicz and Hoaglin 1993), 0.6745 times the
     /// distance from the median over the median absolute deviation, is beyond 3.5. They are named, and stay among the
     /// rest: medians bear them.

@@ -71,6 +71,8 @@ pub struct PhoneDevice {
     incidents: Vec<Incident>,
     runtime: String,
     last_report: Option<Report>,
+    /// Whether everything is on the phone that must be there before a load.
+    prepared: bool,
 }
 
 impl PhoneDevice {
@@ -105,6 +107,7 @@ impl PhoneDevice {
             incidents: Vec::new(),
             runtime,
             last_report: None,
+            prepared: false,
         };
         device.prepare()?;
         Ok(device)
@@ -142,6 +145,7 @@ impl PhoneDevice {
 
     /// Everything that must be so before the first load, and again after the phone was away: it may have restarted.
     fn prepare(&mut self) -> Result<(), DeviceError> {
+        self.prepared = false;
         self.models.clear();
         self.link.tidy()?;
         for file in self.launch.runner.files() {
@@ -175,6 +179,7 @@ impl PhoneDevice {
                 self.note(IncidentKind::Unavailable, "the phone has no fixed-performance mode");
             }
         }
+        self.prepared = true;
         Ok(())
     }
 
@@ -261,6 +266,9 @@ impl PhoneDevice {
     /// One attempt at a load; `Err(Slow)` is to be repeated.
     fn attempt(&mut self, model: &Model) -> Result<Result<Timing, String>, DeviceError> {
         std::thread::sleep(Duration::from_millis(self.launch.profile.run.rest_ms));
+        if !self.prepared {
+            self.prepare()?;
+        }
         self.wait_until_healthy()?;
         while self.reference.is_some() && !self.pace.has_baseline(BASELINE_LOADS) {
             if let Some(ms) = self.reference_ms()? {
@@ -314,14 +322,20 @@ impl PhoneDevice {
         })
     }
 
+    /// Finds a lost phone again. That it gets lost once more on the way is not the end; that it stays away is.
     fn recover(&mut self, error: &AdbError) -> Result<(), DeviceError> {
         self.link.reconnect(Duration::from_secs(self.launch.profile.limits.max_away_s))?;
-        self.prepare()?;
         self.note(IncidentKind::Reconnected, format!("found again after: {error}; the load under way is repeated"));
-        Ok(())
+        match self.prepare() {
+            Err(DeviceError::Adb(again)) if again.retryable() => Ok(()),
+            other => other,
+        }
     }
 
     fn infer_once(&mut self, model: &Model, input: &[f32]) -> Result<Option<Vec<f32>>, DeviceError> {
+        if !self.prepared {
+            self.prepare()?;
+        }
         let remote = self.put(model)?;
         let (from, to) =
             (format!("{FOLDER}/input-{}", &remote.sha256[..16]), format!("{FOLDER}/output-{}", &remote.sha256[..16]));
