@@ -54,7 +54,10 @@ pub fn run(arguments: &Arguments, out: Output) -> Result<Ending, Error> {
 fn targets(arguments: &Arguments, own: Target) -> Result<Vec<Target>, Error> {
     let kind = match arguments.reward {
         None => own,
-        Some(reward) => TargetOptions { latency_ms: own.latency_ms(), reward, alpha: None, beta: None }.check()?,
+        Some(reward) => {
+            TargetOptions { latency_ms: own.latency_ms(), reward, alpha: None, beta: None, combine: Default::default() }
+                .check()?
+        }
     };
     if arguments.target_ms.is_empty() && arguments.reward.is_some() {
         return Ok(vec![kind]);

@@ -188,7 +188,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::search::{RewardKind, TargetOptions};
+    use crate::search::{Combine, RewardKind, TargetOptions};
 
     fn known() -> impl Strategy<Value = Vec<Known>> {
         let one = (0.3..0.9_f64, 1.0..100.0_f64, 0.0..0.3_f64, any::<bool>());
@@ -208,7 +208,7 @@ mod tests {
     }
 
     fn target(latency_ms: f64, reward: RewardKind) -> Target {
-        TargetOptions { latency_ms, reward, alpha: None, beta: None }.check().unwrap()
+        TargetOptions { latency_ms, reward, alpha: None, beta: None, combine: Combine::Worst }.check().unwrap()
     }
 
     fn kinds() -> impl Strategy<Value = RewardKind> {

@@ -24,6 +24,7 @@ mod finale;
 pub mod guide;
 pub mod known;
 pub mod latencies;
+pub mod objective;
 pub mod options;
 pub mod pareto;
 mod phases;
@@ -40,6 +41,7 @@ pub mod surrogate;
 use std::time::{Duration, Instant};
 
 pub use control::Control;
+pub use objective::{Combine, CombinedReward, DeviceTarget, Objective};
 pub use options::{SearchFile, SearchFileError, Settings};
 pub use pareto::{Front, Point};
 pub use reward::{Reward, RewardKind, Target, TargetError, TargetOptions};

@@ -12,8 +12,9 @@
 //! −0.07 comes from ACC · (2·LAT/T)^w = 0.95 · ACC · (LAT/T)^w, so w = log₂ 0.95 = −0.074.
 //!
 //! ```
-//! use mnas::search::{RewardKind, TargetOptions};
-//! let options = TargetOptions { latency_ms: 75.0, reward: RewardKind::Hard, alpha: None, beta: None };
+//! use mnas::search::{Combine, RewardKind, TargetOptions};
+//! let options =
+//!     TargetOptions { latency_ms: 75.0, reward: RewardKind::Hard, alpha: None, beta: None, combine: Combine::Worst };
 //! let target = options.check()?;
 //! assert_eq!(target.reward(0.75, 60.0).value, 0.75);
 //! assert_eq!(target.reward(0.75, 150.0).value, 0.375);
@@ -21,6 +22,8 @@
 //! ```
 
 use serde::{Deserialize, Serialize};
+
+use super::objective::Combine;
 
 /// The form of the reward; the module's text has the formulas.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -71,6 +74,9 @@ pub struct TargetOptions {
     /// Overrides the kind's β.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub beta: Option<f64>,
+    /// With several devices, how their parts make one reward.
+    #[serde(default)]
+    pub combine: Combine,
 }
 
 /// A checked target: what rewards are computed with.
@@ -168,7 +174,12 @@ impl Target {
         if !(latency_ms > 0.0 && latency_ms.is_finite()) {
             return Err(TargetError::Latency(latency_ms));
         }
-        Ok(Self { latency_ms, ..self })
+        Ok(self.with_latency(latency_ms))
+    }
+
+    /// The same reward with a T that is known to be good.
+    pub(super) fn with_latency(self, latency_ms: f64) -> Self {
+        Self { latency_ms, ..self }
     }
 
     /// The reward of a candidate: `accuracy` a fraction, `latency_ms` finite and above 0.
@@ -195,7 +206,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn target(latency_ms: f64, reward: RewardKind) -> Target {
-        TargetOptions { latency_ms, reward, alpha: None, beta: None }.check().unwrap()
+        TargetOptions { latency_ms, reward, alpha: None, beta: None, combine: Combine::Worst }.check().unwrap()
     }
 
     fn kinds() -> impl Strategy<Value = RewardKind> {
