@@ -5,6 +5,15 @@ use mnas::report::{ReportData, html, svg, text};
 use mnas::store::{FinalRow, Seconds, Step};
 use rand::Rng;
 
+fn host() -> DeviceSummary {
+    DeviceSummary {
+        id: "host".into(),
+        model: "Example CPU <8> & Co".into(),
+        runtime: "LiteRT 2.1.6, XNNPACK".into(),
+        threads: 1,
+    }
+}
+
 /// A search of 48 evaluations in six steps, made up.
 fn data() -> ReportData {
     let mut random = mnas::seeded(5);
@@ -14,12 +23,8 @@ fn data() -> ReportData {
         overhead_percent: 0.9,
         budget: BudgetSummary { evaluations: 48, ..BudgetSummary::default() },
         ended: Some("evaluations".into()),
-        device: DeviceSummary {
-            id: "host".into(),
-            model: "Example CPU <8> & Co".into(),
-            runtime: "LiteRT 2.1.6, XNNPACK".into(),
-            threads: 1,
-        },
+        device: host(),
+        devices: vec![host()],
         accuracy_source: "proxy training, 3 epochs of 'images' at 32 pixels".into(),
         algorithm: "ppo".into(),
         seed: 1,
@@ -44,12 +49,14 @@ fn data() -> ReportData {
             latency_ms,
             low_ms: latency_ms * (1.0 - width),
             high_ms: latency_ms * (1.0 + width),
+            latency_ratio: latency_ms / 2.0,
             measured,
             reward,
             reward_low: reward * (1.0 - 0.07 * width),
             params: 150_000 + 1000 * index as usize,
             madds: 4_000_000 + 50_000 * index as usize,
             memory_mb: 0.2,
+            devices: Vec::new(),
         });
         let before = data.best_reward_by_evaluation.last().copied().unwrap_or(0.0);
         data.best_reward_by_evaluation.push(reward.max(before));
@@ -81,7 +88,7 @@ fn data() -> ReportData {
         best: by_reward.first().cloned(),
         target_met: Some(TargetMet::Yes),
         runner_up: by_reward.get(1).cloned(),
-        target: TargetSummary { latency_ms: 2.0, reward: "soft".into(), alpha: -0.07, beta: -0.07 },
+        target: TargetSummary { latency_ms: 2.0, reward: "soft".into(), alpha: -0.07, beta: -0.07, combine: None },
     };
     let by_evaluation: Vec<f64> = (0..48).map(|index| 1.2 + 0.01 * f64::from(index)).collect();
     data.hypervolume =
@@ -263,6 +270,7 @@ fn plots_are_well_formed_and_hold_every_candidate() {
 #[test]
 fn the_page_is_well_formed_whatever_names_say_and_asks_the_network_for_nothing() {
     let mut hostile = data();
+    hostile.devices[0].model = "<script>alert('x')</script>".into();
     hostile.device.model = "<script>alert('x')</script> \"phone\" & more".into();
     hostile.final_rows[0].name = "</td><img src=x onerror=alert(1)>".into();
     hostile.accuracy_source = "</section>".into();
@@ -292,4 +300,35 @@ fn the_json_has_the_promised_fields_and_reads_back() {
     assert_eq!(json["measurements"], 12);
     assert_eq!(json["best_reward_by_evaluation"].as_array().unwrap().len(), 48);
     assert_eq!(serde_json::from_value::<ReportData>(json).unwrap(), data);
+}
+
+#[test]
+fn with_several_devices_each_has_its_line_and_the_plane_is_that_of_the_worst_ratio() {
+    let mut several = data();
+    several.devices =
+        vec![several.device.clone(), DeviceSummary { model: "Phone <2>".into(), ..several.device.clone() }];
+    several.pick.target.combine = Some("worst".into());
+    several.pick.target_met = Some(TargetMet::Unsure);
+    let part = |latency_ms: f64, target_ms, target_met| DeviceLatency {
+        latency_ms,
+        low_ms: 0.98 * latency_ms,
+        high_ms: 1.02 * latency_ms,
+        measured: true,
+        target_ms,
+        target_met,
+        reward: 0.8,
+    };
+    for candidate in several.pick.best.iter_mut().chain(&mut several.candidates) {
+        candidate.devices = vec![part(1.67, 2.0, TargetMet::Yes), part(7.95, 8.0, TargetMet::Unsure)];
+        candidate.latency_ratio = 7.95 / 8.0;
+    }
+    let lines = text::render(&several);
+    assert!(lines.contains("Example CPU <8> & Co: 1.67 ms measured, 1.64 to 1.70 (target 2.00 ms: kept)"), "{lines}");
+    assert!(
+        lines.contains("Phone <2>: 7.95 ms measured, 7.79 to 8.11 (target 8.00 ms: within the interval)"),
+        "{lines}"
+    );
+    let page = html::render(&several).unwrap();
+    elements(&page);
+    assert!(page.contains("Phone &lt;2&gt;: 7.95 ms measured") && page.contains("latency over target, worst device"));
 }

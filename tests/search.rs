@@ -135,8 +135,8 @@ fn forget_clocks(value: &mut Value) {
     }
 }
 
-fn killed_and_resumed_equals_uninterrupted(algorithm: &str) {
-    let bench = Bench::new(&search_file(algorithm, 30, 15));
+fn killed_and_resumed_equals_uninterrupted(search: &str) {
+    let bench = Bench::new(search);
     finish(bench.start("whole"));
     let whole = bench.report("whole");
     assert_eq!(whole["evaluations"], 30);
@@ -170,17 +170,26 @@ fn killed_and_resumed_equals_uninterrupted(algorithm: &str) {
 #[test]
 #[cfg(feature = "torch")]
 fn a_ppo_search_killed_again_and_again_ends_as_one_never_stopped() {
-    killed_and_resumed_equals_uninterrupted("ppo");
+    killed_and_resumed_equals_uninterrupted(&search_file("ppo", 30, 15));
 }
 
 #[test]
 fn an_evolution_search_killed_again_and_again_ends_as_one_never_stopped() {
-    killed_and_resumed_equals_uninterrupted("evolution");
+    killed_and_resumed_equals_uninterrupted(&search_file("evolution", 30, 15));
 }
 
 #[test]
-fn a_random_search_killed_again_and_again_ends_as_one_never_stopped() {
-    killed_and_resumed_equals_uninterrupted("random");
+fn a_random_search_on_two_devices_killed_again_and_again_ends_as_one_never_stopped() {
+    let second = "id = \"simulated\"\nlatency_ms = 0.8\nweight = 0.5";
+    killed_and_resumed_equals_uninterrupted(&two_devices(&search_file("random", 30, 15), second, "product"));
+}
+
+/// The search with a second device.
+fn two_devices(search: &str, second: &str, combine: &str) -> String {
+    let first = "[[device]]\nid = \"simulated\"\nloads = 3";
+    search
+        .replace("[device]\nid = \"simulated\"\nloads = 3", &format!("{first}\n[[device]]\n{second}\nloads = 2"))
+        .replace("reward = \"soft\"", &format!("reward = \"soft\"\ncombine = \"{combine}\""))
 }
 
 #[test]
@@ -557,4 +566,71 @@ fn a_finished_run_answers_for_other_targets_without_searching_again() {
     assert!(wrong(&["--target-ms", "0"], 1).contains("above 0"));
     assert!(wrong(&["--reward", "generous"], 2).contains("soft, hard or absolute"));
     assert!(wrong(&["--target-ms", "1,2", "-o", "x.html"], 1).contains("one target"));
+}
+
+/// Of a device whose latency counts channels and layers, unlike the simulated one.
+const ANOTHER_DEVICE: &str = r#"
+import json, sys
+for line in sys.stdin:
+    request = json.loads(line)
+    work = sum(block["filters"] * block["layers"] * block["kernel"] for block in request["blocks"])
+    print(json.dumps({"id": request["id"], "latency_ms": [work / 50, work / 49]}), flush=True)
+"#;
+
+#[test]
+fn two_devices_share_one_reward_and_each_is_measured_reported_and_can_be_asked_for_again() {
+    let search = two_devices(
+        &search_file("evolution", 24, 0),
+        "command = [\"python3\", \"another.py\"]\nlatency_ms = 5.0",
+        "worst",
+    );
+    let bench = Bench::new(&search);
+    fs_err::write(bench.path("another.py"), ANOTHER_DEVICE).unwrap();
+    let mut command = mnas();
+    command.current_dir(bench.path("")).arg("search").arg("search.toml").arg("--run").arg("run");
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let ledger = mnas::store::Ledger::read(&bench.path("run")).unwrap();
+    let timed_on = |device: usize| -> std::collections::BTreeSet<String> {
+        let of_device = ledger.measurements().unwrap().into_iter().filter(|m| m.device == device);
+        of_device.map(|m| m.digest).collect()
+    };
+    assert!(timed_on(0).len() > 20 && timed_on(0) == timed_on(1), "every network is timed on both");
+    let report = bench.report("run");
+    assert_eq!(report["devices"].as_array().unwrap().len(), 2);
+    assert_eq!(report["target"]["combine"], "worst");
+    let number = |value: &Value, name: &str| value[name].as_f64().unwrap();
+    let check = |report: &Value, targets: [f64; 2]| {
+        for candidate in report["candidates"].as_array().unwrap() {
+            let devices = candidate["devices"].as_array().unwrap();
+            let ratios: Vec<f64> =
+                devices.iter().zip(targets).map(|(device, target)| number(device, "latency_ms") / target).collect();
+            let worst = ratios[0].max(ratios[1]);
+            assert!((number(candidate, "latency_ratio") - worst).abs() < 1e-9);
+            assert!((number(candidate, "latency_ms") - targets[0] * worst).abs() < 1e-9);
+            let reward = number(candidate, "accuracy") * worst.powf(-0.07);
+            assert!((number(candidate, "reward") - reward).abs() < 1e-9);
+            assert_eq!(candidate["measured"], devices.iter().all(|device| device["measured"] == true));
+        }
+        let front: Vec<(f64, f64)> = report["pareto"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|point| (number(point, "latency_ratio"), number(point, "accuracy")))
+            .collect();
+        assert!(front.windows(2).all(|pair| pair[0].0 < pair[1].0 && pair[0].1 < pair[1].1), "{front:?}");
+    };
+    check(&report, [1.0, 5.0]);
+    assert!(report["final_rows"].as_array().unwrap().iter().all(|row| row["devices"].as_array().unwrap().len() == 2));
+    check(&report_with(&bench, &["--target-ms", "0.6"]), [0.6, 3.0]);
+}
+
+#[test]
+fn devices_that_make_no_sense_are_refused() {
+    let with = |second: &'static str| move |text: &str| two_devices(text, second, "worst");
+    refused(with("id = \"simulated\"\nlatency_ms = 0"), "device.latency_ms");
+    refused(with("id = \"simulated\"\nweight = -1"), "device.weight");
+    refused(with("id = \"simulated\"\nspeed = 1"), "unknown field `speed`");
+    refused(|text| text.replace("\nloads = 3", "\nweight = 2.0"), "has no use with one device");
+    refused(|text| two_devices(text, "id = \"simulated\"", "best"), "combine");
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
+use mnas::device::Device;
 use mnas::search::guide::Guide;
 use mnas::search::latencies::Latencies;
 use mnas::search::progress::Progress;
@@ -63,14 +64,15 @@ impl Cell {
         let mut ledger = Ledger::create(&folder.path().join("run"), Beginning::default())?;
         let (oracle, noise) = (self.oracle.clone(), self.noise);
         let accuracy = OracleAccuracy { oracle: oracle.clone(), noise, seed };
-        let mut device = OracleDevice { oracle, noise, seed };
+        let mut devices: [Box<dyn Device>; 1] = [Box::new(OracleDevice { oracle, noise, seed })];
         let control = Control {
             interrupted: Arc::new(AtomicBool::new(false)),
             stop_file: folder.path().join("stop"),
             deadline: None,
             progress: Progress::new("evaluations", settings.evaluations, 0, false),
         };
-        Search { settings: &settings, ledger: &mut ledger, accuracy: &accuracy, device: &mut device }.run(&control)?;
+        Search { settings: &settings, ledger: &mut ledger, accuracy: &accuracy, devices: &mut devices }
+            .run(&control)?;
         let seconds = start.elapsed().as_secs_f64();
         let rewards = self.budgets.iter().map(|budget| self.reward_at(&settings, &ledger, *budget));
         let rewards = rewards.collect::<Result<_, Problem>>()?;

@@ -6,7 +6,7 @@ use super::output::Output;
 use super::{Ending, Error};
 use crate::report::{Pick, html, text};
 use crate::search::summary::{Summary, summarise};
-use crate::search::{RewardKind, Target, TargetOptions};
+use crate::search::{Objective, RewardKind, TargetOptions};
 use crate::store::Ledger;
 
 /// Arguments of `mnas report`.
@@ -18,7 +18,8 @@ pub struct Arguments {
     /// Also write the report as a page.
     #[arg(short, long, value_name = "FILE.html")]
     output: Option<PathBuf>,
-    /// Choose from the run's networks for another target, without searching again; for several, as in 20,40,80, a table.
+    /// Choose from the run's networks for another target, without searching again; for several, as in 20,40,80, a
+    /// table. Of a run with several devices this is the first one's target, and the others' change in proportion.
     #[arg(long, value_name = "MS", value_delimiter = ',')]
     target_ms: Vec<f64>,
     /// The form of the reward to choose by, with its usual weights: soft, hard or absolute; the run's own otherwise.
@@ -30,15 +31,15 @@ pub struct Arguments {
 pub fn run(arguments: &Arguments, out: Output) -> Result<Ending, Error> {
     let ledger = Ledger::read(&arguments.run)?;
     let summary = Summary::read(&ledger)?;
-    let targets = targets(arguments, summary.target())?;
-    let data = match targets.as_slice() {
+    let objectives = objectives(arguments, summary.objective())?;
+    let data = match objectives.as_slice() {
         [] => summary.report()?,
-        [target] => summary.report_for(target)?,
+        [objective] => summary.report_for(objective)?,
         [_, _, ..] if arguments.output.is_some() => {
             return Err(Error::new("a page shows one target: give --output with a single --target-ms"));
         }
         several => {
-            let picks: Vec<Pick> = several.iter().map(|target| summary.pick(target)).collect();
+            let picks: Vec<Pick> = several.iter().map(|objective| summary.pick(objective)).collect();
             out.print(&picks, || text::picks(&picks))?;
             return Ok(Ending::Done);
         }
@@ -50,20 +51,21 @@ pub fn run(arguments: &Arguments, out: Output) -> Result<Ending, Error> {
     Ok(Ending::Done)
 }
 
-/// The targets to choose for; none for the run's own.
-fn targets(arguments: &Arguments, own: Target) -> Result<Vec<Target>, Error> {
-    let kind = match arguments.reward {
-        None => own,
+/// What to choose for; nothing for what the run was asked for.
+fn objectives(arguments: &Arguments, own: &Objective) -> Result<Vec<Objective>, Error> {
+    let form = match arguments.reward {
+        None => *own.target(),
         Some(reward) => {
-            TargetOptions { latency_ms: own.latency_ms(), reward, alpha: None, beta: None, combine: Default::default() }
-                .check()?
+            let latency_ms = own.target().latency_ms();
+            TargetOptions { latency_ms, reward, alpha: None, beta: None, combine: own.combine() }.check()?
         }
     };
-    if arguments.target_ms.is_empty() && arguments.reward.is_some() {
-        return Ok(vec![kind]);
+    let own = own.with_form(form);
+    if arguments.target_ms.is_empty() {
+        return Ok(arguments.reward.map(|_| own).into_iter().collect());
     }
-    let targets: Result<Vec<Target>, _> = arguments.target_ms.iter().map(|target_ms| kind.at(*target_ms)).collect();
-    Ok(targets?)
+    let at = |target_ms: &f64| form.at(*target_ms).map(|_| own.at(*target_ms));
+    Ok(arguments.target_ms.iter().map(at).collect::<Result<_, _>>()?)
 }
 
 /// Prints the report of the run in `folder`.

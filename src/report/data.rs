@@ -31,8 +31,10 @@ pub struct ReportData {
     pub overhead_percent: f64,
     /// Most that any network may cost.
     pub limits: Limits,
-    /// The device.
+    /// The device, or the first of several.
     pub device: DeviceSummary,
+    /// All devices, in the search file's order.
+    pub devices: Vec<DeviceSummary>,
     /// Where the accuracies come from, one line.
     pub accuracy_source: String,
     /// `ppo`, `evolution` or `random`.
@@ -72,7 +74,7 @@ pub struct Pick {
 }
 
 /// Whether a latency keeps to a target, as far as its interval tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TargetMet {
     /// The whole interval does.
@@ -101,13 +103,16 @@ pub struct Candidate {
     pub architecture: String,
     /// A fraction.
     pub accuracy: f64,
-    /// Measured if `measured`, else predicted.
+    /// Measured if `measured`, else predicted. With several devices the combined latency: that with which the first
+    /// device alone would earn the reward.
     pub latency_ms: f64,
     /// Low end of the latency's interval: of the measurement (95 %), or of the prediction.
     pub low_ms: f64,
     /// High end.
     pub high_ms: f64,
-    /// Whether the latency was timed on the device.
+    /// The latency over the target; with several devices the largest of theirs.
+    pub latency_ratio: f64,
+    /// Whether the latency was timed, on every device.
     pub measured: bool,
     /// Its reward.
     pub reward: f64,
@@ -119,6 +124,28 @@ pub struct Candidate {
     pub madds: usize,
     /// Peak activation memory (fp32), in megabytes of 10^6 bytes.
     pub memory_mb: f64,
+    /// With several devices each one's part, in the search file's order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<DeviceLatency>,
+}
+
+/// A candidate's latency on one of several devices.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct DeviceLatency {
+    /// Measured if `measured`, else predicted.
+    pub latency_ms: f64,
+    /// Low end of its interval.
+    pub low_ms: f64,
+    /// High end.
+    pub high_ms: f64,
+    /// Whether it was timed.
+    pub measured: bool,
+    /// The device's target.
+    pub target_ms: f64,
+    /// Whether it is kept.
+    pub target_met: TargetMet,
+    /// The reward if this were the only device.
+    pub reward: f64,
 }
 
 /// The area that the Pareto front dominates, up to a reference point.
@@ -139,7 +166,7 @@ pub struct Hypervolume {
 /// The reward's target.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct TargetSummary {
-    /// T.
+    /// T; with several devices the first one's.
     pub latency_ms: f64,
     /// `soft`, `hard` or `absolute`.
     pub reward: String,
@@ -147,6 +174,9 @@ pub struct TargetSummary {
     pub alpha: f64,
     /// Exponent above the target, or slope where the reward is absolute.
     pub beta: f64,
+    /// With several devices how they make one reward: `worst` or `product`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub combine: Option<String>,
 }
 
 /// The budget of a run.

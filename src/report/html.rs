@@ -1,6 +1,6 @@
 //! The report as one HTML page that needs nothing else: style and plots stand in it, and no script.
 
-use super::data::{Candidate, ReportData, TargetMet};
+use super::data::{Candidate, DeviceSummary, ReportData, TargetMet};
 use super::format::{duration, millions, ms, or_dash, percent};
 use super::svg::{self, PlotError};
 use super::tables::{self, Align, Column, Table};
@@ -23,7 +23,7 @@ pub fn render(data: &ReportData) -> Result<String, PlotError> {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <title>{title}</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n{headline}{figures}{final_table}{plots}{tables}{origin}\
          </body>\n</html>\n",
-        title = escape(&format!("Search for {} on {}", ms(data.pick.target.latency_ms), data.device.model)),
+        title = escape(&format!("Search for {} on {}", ms(data.pick.target.latency_ms), words::place(data))),
         headline = headline(data),
         figures = figures(data),
         final_table = first.iter().map(table).collect::<String>(),
@@ -50,7 +50,7 @@ pub fn escape(text: &str) -> String {
 
 /// Which network, how fast, how sure.
 fn headline(data: &ReportData) -> String {
-    let place = format!("{} on {}", ms(data.pick.target.latency_ms), data.device.model);
+    let place = format!("{} on {}", ms(data.pick.target.latency_ms), words::place(data));
     let Some(best) = &data.pick.best else {
         return format!(
             "<header>\n<p class=\"quiet\">A network for {}</p>\n<h1>No candidate has been evaluated yet.</h1>\n</header>\n",
@@ -59,7 +59,8 @@ fn headline(data: &ReportData) -> String {
     };
     let lines =
         [Some(words::costs(best)), words::runner_up(&data.pick), Some(format!("The search: {}.", words::ended(data)))];
-    let lines: String = lines.into_iter().flatten().map(|line| quiet(&line)).collect();
+    let lines = words::devices(data, best).into_iter().chain(lines.into_iter().flatten());
+    let lines: String = lines.map(|line| quiet(&line)).collect();
     format!(
         "<header>\n<p class=\"quiet\">The best network found for {place}</p>\n\
          <h1>{latency} <small>{source}</small> with {accuracy} accuracy</h1>\n{verdict}{gauge}\
@@ -81,7 +82,13 @@ fn verdict(data: &ReportData, best: &Candidate) -> String {
         TargetMet::Unsure => "unsure",
         TargetMet::No => "no",
     };
-    let interval = if best.measured { "95 % interval of the measurement" } else { "interval of the prediction" };
+    let interval = if !best.devices.is_empty() {
+        "interval of the combined latency"
+    } else if best.measured {
+        "95 % interval of the measurement"
+    } else {
+        "interval of the prediction"
+    };
     format!(
         "<p><span class=\"badge {class}\">target of {} {}</span> {interval}: {} ms</p>\n",
         ms(data.pick.target.latency_ms),
@@ -142,11 +149,11 @@ fn origin(data: &ReportData) -> String {
             data.algorithm
         ),
         format!("accuracies: {}", data.accuracy_source),
-        format!(
-            "device {}: {}, {}, {} threads",
-            data.device.id, data.device.model, data.device.runtime, data.device.threads
-        ),
     ];
+    let device = |device: &DeviceSummary| {
+        format!("device {}: {}, {}, {} threads", device.id, device.model, device.runtime, device.threads)
+    };
+    lines.extend(data.devices.iter().map(device));
     lines.extend(words::predictor(data));
     if !data.candidates.is_empty() {
         lines.push(words::hypervolume(data));

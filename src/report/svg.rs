@@ -104,17 +104,21 @@ fn hypervolume(data: &ReportData) -> Option<Figure> {
 }
 
 fn front(data: &ReportData) -> Option<Figure> {
-    let place = |candidate: &Candidate| (candidate.latency_ms, 100.0 * candidate.accuracy);
+    let several = data.pick.target.combine.is_some();
+    let place = |candidate: &Candidate| {
+        (if several { candidate.latency_ratio } else { candidate.latency_ms }, 100.0 * candidate.accuracy)
+    };
+    let target = if several { 1.0 } else { data.pick.target.latency_ms };
     let of = |measured: bool| -> Vec<(f64, f64)> {
         data.candidates.iter().filter(|candidate| candidate.measured == measured).map(place).collect()
     };
     let accuracies = || data.candidates.iter().map(|candidate| 100.0 * candidate.accuracy);
     let (least, most) = (accuracies().fold(f64::INFINITY, f64::min), accuracies().fold(f64::NEG_INFINITY, f64::max));
-    let target = vec![(data.pick.target.latency_ms, least), (data.pick.target.latency_ms, most)];
+    let target = vec![(target, least), (target, most)];
     (!data.candidates.is_empty()).then(|| Figure {
         title: "Accuracy and latency",
-        axes: ["latency in ms", "accuracy in %"],
-        decimals: [1, 1],
+        axes: [if several { "latency over target, worst device" } else { "latency in ms" }, "accuracy in %"],
+        decimals: [if several { 2 } else { 1 }, 1],
         vertical: None,
         legend: SeriesLabelPosition::LowerRight,
         series: vec![

@@ -23,7 +23,7 @@ fn without_architectures(mut table: Table) -> Table {
 }
 
 fn headline(data: &ReportData) -> String {
-    let mut lines = best(&data.pick);
+    let mut lines = best(data);
     lines.push(format!(
         "{} evaluations, {} measurements in {}; {} with the {} reward, seed {}, on {}",
         data.evaluations,
@@ -32,7 +32,7 @@ fn headline(data: &ReportData) -> String {
         data.algorithm,
         data.pick.target.reward,
         data.seed,
-        data.device.model,
+        words::place(data),
     ));
     lines.push(format!("the search: {}", words::ended(data)));
     if !data.candidates.is_empty() {
@@ -43,15 +43,13 @@ fn headline(data: &ReportData) -> String {
     lines.join("\n") + "\n"
 }
 
-/// The lines about one pick.
-fn best(pick: &Pick) -> Vec<String> {
-    let Some(best) = &pick.best else { return vec!["no candidate has been evaluated yet".to_owned()] };
-    let mut lines = vec![
-        format!("best: {}", words::best(pick, best)),
-        format!("  {}", best.architecture),
-        format!("  {}", words::costs(best)),
-    ];
-    lines.extend(words::runner_up(pick));
+/// The lines about the pick.
+fn best(data: &ReportData) -> Vec<String> {
+    let Some(best) = &data.pick.best else { return vec!["no candidate has been evaluated yet".to_owned()] };
+    let mut lines = vec![format!("best: {}", words::best(&data.pick, best)), format!("  {}", best.architecture)];
+    lines.extend(words::devices(data, best).into_iter().map(|line| format!("  {line}")));
+    lines.push(format!("  {}", words::costs(best)));
+    lines.extend(words::runner_up(&data.pick));
     lines
 }
 

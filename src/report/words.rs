@@ -1,6 +1,6 @@
 //! Sentences that text and page share.
 
-use super::data::{Candidate, Pick, ReportData, TargetMet};
+use super::data::{Candidate, DeviceLatency, DeviceSummary, Pick, ReportData, TargetMet};
 use super::format::{duration, millions, ms, percent};
 
 /// Where a latency comes from.
@@ -34,6 +34,34 @@ pub(super) fn best(pick: &Pick, best: &Candidate) -> String {
         ms(pick.target.latency_ms),
         best.reward,
     )
+}
+
+/// A candidate's latency on each of several devices.
+pub(super) fn devices(data: &ReportData, candidate: &Candidate) -> Vec<String> {
+    let line = |(device, part): (&DeviceSummary, &DeviceLatency)| {
+        format!(
+            "{}: {} {}, {:.2} to {:.2} (target {}: {})",
+            device.model,
+            ms(part.latency_ms),
+            if part.measured { "measured" } else { "predicted" },
+            part.low_ms,
+            part.high_ms,
+            ms(part.target_ms),
+            met(part.target_met),
+        )
+    };
+    data.devices.iter().zip(&candidate.devices).map(line).collect()
+}
+
+/// Where the networks are to run: `AMD EPYC`, or `AMD EPYC and Pixel 4 (worst)`.
+pub(super) fn place(data: &ReportData) -> String {
+    match &data.pick.target.combine {
+        None => data.device.model.clone(),
+        Some(combine) => {
+            let models: Vec<&str> = data.devices.iter().map(|device| device.model.as_str()).collect();
+            format!("{} ({combine})", models.join(" and "))
+        }
+    }
 }
 
 /// What a network costs beside its latency.

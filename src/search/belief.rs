@@ -84,7 +84,9 @@ mod tests {
     use proptest::prelude::*;
 
     fn target(reward: RewardKind) -> Target {
-        TargetOptions { latency_ms: 10.0, reward, alpha: None, beta: None }.check().unwrap()
+        TargetOptions { latency_ms: 10.0, reward, alpha: None, beta: None, combine: Default::default() }
+            .check()
+            .unwrap()
     }
 
     fn belief(accuracy: f64, deviation: f64, latency_ms: f64, relative: f64) -> Belief {

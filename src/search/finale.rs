@@ -9,6 +9,7 @@ use std::collections::HashSet;
 use std::time::Instant;
 
 use super::control::Control;
+use super::device_latencies::DeviceLatencies;
 use super::guide::Standing;
 use super::latencies::Latencies;
 use super::progress::Progress;
@@ -19,7 +20,7 @@ use crate::device::session::{self, Load, Plan, Statistic};
 use crate::latency::measure::{model_for, timing_model};
 use crate::network::Network;
 use crate::space::{Architecture, reference};
-use crate::store::FinalRow;
+use crate::store::{FinalRow, FinalTiming};
 use crate::train::Request;
 
 /// The networks a result is compared with; the first is the one ratios refer to.
@@ -132,9 +133,33 @@ impl Search<'_> {
         latencies: &Latencies,
         control: &Control,
     ) -> Result<Vec<FinalRow>, SearchError> {
+        let mut timings = vec![Vec::new(); contenders.len()];
+        for device in 0..self.devices.len() {
+            let of_device = self.final_timings(contenders, device, &latencies.devices()[device], control)?;
+            timings.iter_mut().zip(of_device).for_each(|(timings, timing)| timings.push(timing));
+        }
+        let rows = contenders.iter().zip(timings);
+        let mut rows: Vec<FinalRow> = rows.map(|(contender, timings)| self.final_row(contender, timings)).collect();
+        // The accuracy of one training is partly luck; whoever goes by it returns the luckiest.
+        let worth = |row: &FinalRow| {
+            let reward = |accuracy| self.settings.target.reward(accuracy, row.latency_ms).value;
+            row.expected_accuracy.map_or(f64::MIN, reward)
+        };
+        rows.sort_by(|a, b| worth(b).total_cmp(&worth(a)));
+        Ok(rows)
+    }
+
+    /// Every contender's timing on one device.
+    fn final_timings(
+        &mut self,
+        contenders: &[Contender],
+        device: usize,
+        latencies: &DeviceLatencies,
+        control: &Control,
+    ) -> Result<Vec<FinalTiming>, SearchError> {
         let mut models = Vec::new();
         for contender in contenders {
-            models.push(model_for(self.device, &contender.architecture)?);
+            models.push(model_for(&*self.devices[device], &contender.architecture)?);
         }
         models.extend(latencies.anchors().models().iter().cloned());
         let seed = rand::Rng::r#gen(&mut generator(self.settings.seed, 0, "finale"));
@@ -144,40 +169,61 @@ impl Search<'_> {
             progress.evaluated();
             control.flow()
         };
-        let session = session::measure(self.device, &models, &plan, Vec::new(), observe)?;
+        let session = session::measure(&mut *self.devices[device], &models, &plan, Vec::new(), observe)?;
         progress.finish();
         control.check()?;
         let drift = latencies.anchors().drift(&session, contenders.len())?;
         let baseline = contenders.iter().position(|contender| contender.name == REFERENCES[0]);
-        let mut rows = Vec::new();
-        for (index, contender) in contenders.iter().enumerate() {
+        let timing = |(index, contender): (usize, &Contender)| {
             let no_times = || SearchError::NoTimes(contender.name.clone());
             let latency = session.typical(index, Statistic::Fastest).ok_or_else(no_times)?;
             let ratio = baseline.and_then(|baseline| session.ratio(index, baseline, Statistic::Fastest));
-            rows.push(FinalRow {
-                name: contender.name.clone(),
-                digest: contender.network.digest(),
-                architecture: contender.architecture.to_string(),
-                drift,
-                samples: session.samples_json(index),
+            Ok(FinalTiming {
                 latency_ms: latency.value / drift,
                 low_ms: latency.low / drift,
                 high_ms: latency.high / drift,
+                drift,
                 ratio_to_mobilenet_v2: ratio.map(|ratio| ratio.value),
-                accuracy: contender.accuracy,
-                expected_accuracy: contender.expected_accuracy,
-                reward: contender.accuracy.map(|a| self.settings.target.reward(a, latency.value / drift).value),
-                madds: contender.network.madds(),
-                params: contender.network.parameters(),
-            });
-        }
-        // The accuracy of one training is partly luck; whoever goes by it returns the luckiest.
-        let worth = |row: &FinalRow| {
-            let reward = |accuracy| self.settings.target.reward(accuracy, row.latency_ms).value;
-            row.expected_accuracy.map_or(f64::MIN, reward)
+                samples: session.samples_json(index),
+            })
         };
-        rows.sort_by(|a, b| worth(b).total_cmp(&worth(a)));
-        Ok(rows)
+        contenders.iter().enumerate().map(timing).collect()
+    }
+
+    fn final_row(&self, contender: &Contender, mut devices: Vec<FinalTiming>) -> FinalRow {
+        let objective = &self.settings.objective;
+        let combined = |of: fn(&FinalTiming) -> f64| objective.combined_ms(&devices.iter().map(of).collect::<Vec<_>>());
+        let latency_ms = combined(|timing| timing.latency_ms);
+        let (low_ms, high_ms) = (combined(|timing| timing.low_ms), combined(|timing| timing.high_ms));
+        let from_one = |drift: &f64| drift.ln().abs();
+        let drifts = devices.iter().map(|timing| timing.drift);
+        let drift = drifts.max_by(|a, b| from_one(a).total_cmp(&from_one(b))).unwrap_or(1.0);
+        let ratios = devices.iter().filter_map(|timing| timing.ratio_to_mobilenet_v2);
+        let ratio_to_mobilenet_v2 = ratios.max_by(f64::total_cmp);
+        let samples = match devices.as_mut_slice() {
+            [only] => std::mem::take(&mut only.samples),
+            _ => String::new(),
+        };
+        if objective.is_plain() {
+            devices.clear();
+        }
+        FinalRow {
+            name: contender.name.clone(),
+            digest: contender.network.digest(),
+            architecture: contender.architecture.to_string(),
+            latency_ms,
+            low_ms,
+            high_ms,
+            drift,
+            samples,
+            devices,
+            ratio_to_mobilenet_v2,
+            accuracy: contender.accuracy,
+            expected_accuracy: contender.expected_accuracy,
+            reward: contender.accuracy.map(|a| self.settings.target.reward(a, latency_ms).value),
+            madds: contender.network.madds(),
+            params: contender.network.parameters(),
+        }
     }
 
     /// Writes the network of the first row: the best by its latency of this session and the accuracy it is believed to

@@ -14,7 +14,7 @@ use std::collections::HashSet;
 use super::SearchError;
 use super::belief::Belief;
 use super::candidate::Candidate;
-use super::latencies::Latencies;
+use super::latencies::{Latencies, Prior};
 use super::options::Settings;
 use super::pool::{CLIMBERS, ELITE, Origin, Pool, ROUNDS};
 use super::surrogate::process::Posterior;
@@ -34,8 +34,8 @@ struct Tried {
     tokens: Vec<usize>,
     architecture: String,
     digest: String,
-    /// What the latency predictor alone says.
-    prior: Normal,
+    /// What the latency predictors alone say.
+    prior: Prior,
 }
 
 /// A tried network and what is believed of it now.
@@ -138,7 +138,7 @@ impl<'a> Guide<'a> {
     pub fn standings(&self, latencies: &Latencies) -> Vec<Standing> {
         let target = &self.settings.target;
         let at_first_sight = |(index, tried): (usize, &Tried)| {
-            let latency_ms = latencies.mean(&tried.digest, &tried.tokens, tried.prior).exp();
+            let latency_ms = latencies.mean(&tried.digest, &tried.tokens, &tried.prior).exp();
             (index, target.reward(self.accuracy.fitted(index), latency_ms).value)
         };
         let mut first: Vec<(usize, f64)> = self.tried.iter().enumerate().map(at_first_sight).collect();
@@ -152,7 +152,7 @@ impl<'a> Guide<'a> {
 
     fn standing(&self, index: usize, latencies: &Latencies) -> Standing {
         let Tried { tokens, architecture, digest, prior } = self.tried[index].clone();
-        let ln_latency = latencies.believe(&tokens, prior);
+        let ln_latency = latencies.believe(&tokens, &prior);
         let accuracy = Normal { mean: self.accuracy.fitted(index), deviation: 0.0 };
         let belief = Belief { accuracy, ln_latency };
         let reward = belief.reward(&self.settings.target);
@@ -194,7 +194,7 @@ impl<'a> Guide<'a> {
     fn offers(&self, candidates: Vec<Candidate>, origin: Origin, best: f64, latencies: &Latencies) -> Vec<Offer> {
         let offer = |candidate: Candidate| {
             let tokens = &candidate.proposal.tokens;
-            let ln_latency = latencies.believe(tokens, latencies.prior(&candidate.network));
+            let ln_latency = latencies.believe(tokens, &latencies.prior(&candidate.network));
             let accuracy = self.accuracy.posterior(tokens);
             let score = self.score(accuracy.normal, ln_latency, best);
             Offer { candidate, origin, accuracy, ln_latency, score }

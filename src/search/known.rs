@@ -8,16 +8,24 @@ use std::collections::HashMap;
 
 use super::SearchError;
 use super::latencies::Latencies;
+use super::objective::{DeviceTarget, Objective};
 use super::options::Settings;
 use super::pareto::{Front, Point};
-use super::reward::Target;
+use super::reward::Reward;
 use crate::device::statistics::Interval;
 use crate::network::{Network, Resource};
-use crate::report::data::{Candidate, Hypervolume, Pick, TargetMet, TargetSummary};
+use crate::report::data::{Candidate, DeviceLatency, Hypervolume, Pick, TargetMet, TargetSummary};
 use crate::store::{Evaluation, FinalRow, Ledger, Measurement, Purpose};
 
 /// The hypervolume's reference latency as a multiple of the target; its reference accuracy is 0.
 const REFERENCE_RATIO: f64 = 2.0;
+
+/// A network's latency on one device.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Latency {
+    interval: Interval,
+    measured: bool,
+}
 
 /// One evaluated network.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,8 +33,8 @@ struct Known {
     step: u64,
     architecture: String,
     accuracy: f64,
-    latency: Interval,
-    measured: bool,
+    /// Device by device.
+    latencies: Vec<Latency>,
     params: usize,
     madds: usize,
     memory_mb: f64,
@@ -54,25 +62,31 @@ impl KnownNetworks {
         let evaluations = ledger.evaluations()?.into_iter().filter(|evaluation| evaluation.step <= closed);
         let evaluations: Vec<Evaluation> = evaluations.filter(|evaluation| evaluation.outcome.is_ok()).collect();
         let measured = measured(measurements, finals);
-        let all_measured = evaluations.iter().all(|evaluation| measured.contains_key(evaluation.digest.as_str()));
+        let places = 0..settings.devices.len();
+        let is_measured =
+            |e: &Evaluation| places.clone().all(|place| measured.contains_key(&(place, e.digest.as_str())));
+        let all_measured = evaluations.iter().all(is_measured);
         let latencies = if all_measured { None } else { Some(Latencies::read(ledger, settings)?) };
         let mut networks = Vec::new();
         for Evaluation { step, architecture, digest, outcome, .. } in evaluations {
             let line = crate::space::parse(&architecture).map_err(|error| SearchError::Ledger(error.to_string()))?;
             let network = Network::expand(&line)?;
-            let timed = measured.get(digest.as_str()).copied();
             let tokens = settings.space.encode(&line).map_err(crate::space::SpaceError::from)?;
-            let predicted = latencies.as_ref().map(|latencies| {
-                let prediction = latencies.predict(&tokens, &network);
-                Interval { value: prediction.latency_ms, low: prediction.low_ms, high: prediction.high_ms }
-            });
-            let (Ok(accuracy), Some(latency)) = (outcome, timed.or(predicted)) else { continue };
+            let latency = |place: usize| {
+                let timed = measured.get(&(place, digest.as_str())).copied();
+                let predicted = latencies.as_ref().map(|latencies| {
+                    let prediction = latencies.devices()[place].predict(&tokens, &network);
+                    Interval { value: prediction.latency_ms, low: prediction.low_ms, high: prediction.high_ms }
+                });
+                Some(Latency { interval: timed.or(predicted)?, measured: timed.is_some() })
+            };
+            let latencies: Option<Vec<Latency>> = places.clone().map(latency).collect();
+            let (Ok(accuracy), Some(latencies)) = (outcome, latencies) else { continue };
             networks.push(Known {
                 step,
                 architecture,
                 accuracy,
-                latency,
-                measured: timed.is_some(),
+                latencies,
                 params: network.parameters(),
                 madds: network.madds(),
                 memory_mb: Resource::MemoryMb.of(&network),
@@ -81,27 +95,9 @@ impl KnownNetworks {
         Ok(Self { networks })
     }
 
-    /// The networks with their rewards for a target, in order of evaluation.
-    pub fn candidates(&self, target: &Target) -> Vec<Candidate> {
-        let candidate = |known: &Known| {
-            let Interval { value, low, high } = known.latency;
-            let reward = |latency_ms| target.reward(known.accuracy, latency_ms).value;
-            Candidate {
-                architecture: known.architecture.clone(),
-                accuracy: known.accuracy,
-                latency_ms: value,
-                low_ms: low,
-                high_ms: high,
-                measured: known.measured,
-                reward: reward(value),
-                // As a function of latency a reward has no valley: its least value over an interval is at an end.
-                reward_low: reward(low).min(reward(high)),
-                params: known.params,
-                madds: known.madds,
-                memory_mb: known.memory_mb,
-            }
-        };
-        self.networks.iter().map(candidate).collect()
+    /// The networks with their rewards, in order of evaluation.
+    pub fn candidates(&self, objective: &Objective) -> Vec<Candidate> {
+        self.networks.iter().map(|known| known.candidate(objective)).collect()
     }
 
     /// How many of the networks were evaluated by the end of this step.
@@ -109,62 +105,134 @@ impl KnownNetworks {
         self.networks.partition_point(|known| known.step <= step)
     }
 
-    /// What the run gives for a target: the network with the best reward that its latency's interval assures, so that
-    /// one whose latency is only predicted does not win by a hair.
-    pub fn pick(&self, target: &Target) -> Pick {
-        pick(&self.candidates(target), None, target)
+    /// What the run gives for an objective: the network with the best reward that the intervals of its latencies
+    /// assure, so that one whose latency is only predicted does not win by a hair.
+    pub fn pick(&self, objective: &Objective) -> Pick {
+        pick(&self.candidates(objective), None, objective)
     }
 }
 
-/// The latencies that were measured, with their intervals, by digest: the final session's before the loop's.
-fn measured<'a>(measurements: &'a [Measurement], finals: &'a [FinalRow]) -> HashMap<&'a str, Interval> {
+impl Known {
+    fn candidate(&self, objective: &Objective) -> Candidate {
+        let all = |of: fn(&Interval) -> f64| -> Vec<f64> { self.latencies.iter().map(|l| of(&l.interval)).collect() };
+        let (values, lows, highs) = (all(|i| i.value), all(|i| i.low), all(|i| i.high));
+        let reward = objective.reward(self.accuracy, &values);
+        // As a function of one latency a reward has no valley: its least value over an interval is at an end.
+        let (at_low, at_high) = (objective.reward(self.accuracy, &lows), objective.reward(self.accuracy, &highs));
+        let worse = |place: usize| {
+            if at_low.devices[place].value < at_high.devices[place].value { lows[place] } else { highs[place] }
+        };
+        let worst: Vec<f64> = (0..values.len()).map(worse).collect();
+        Candidate {
+            architecture: self.architecture.clone(),
+            accuracy: self.accuracy,
+            latency_ms: reward.total.latency_ms,
+            low_ms: at_low.total.latency_ms,
+            high_ms: at_high.total.latency_ms,
+            latency_ratio: objective.worst_ratio(&values),
+            measured: self.latencies.iter().all(|latency| latency.measured),
+            reward: reward.total.value,
+            reward_low: objective.reward(self.accuracy, &worst).total.value,
+            params: self.params,
+            madds: self.madds,
+            memory_mb: self.memory_mb,
+            devices: if objective.devices().len() > 1 { self.devices(objective, &reward.devices) } else { Vec::new() },
+        }
+    }
+
+    fn devices(&self, objective: &Objective, alone: &[Reward]) -> Vec<DeviceLatency> {
+        let parts = self.latencies.iter().zip(objective.devices()).zip(alone);
+        let part = |((latency, wanted), alone): ((&Latency, &DeviceTarget), &Reward)| DeviceLatency {
+            latency_ms: latency.interval.value,
+            low_ms: latency.interval.low,
+            high_ms: latency.interval.high,
+            measured: latency.measured,
+            target_ms: wanted.latency_ms,
+            target_met: TargetMet::of(latency.interval.low, latency.interval.high, wanted.latency_ms),
+            reward: alone.value,
+        };
+        parts.map(part).collect()
+    }
+}
+
+/// The latencies that were measured, with their intervals, by device and digest: the final session's before the loop's.
+fn measured<'a>(measurements: &'a [Measurement], finals: &'a [FinalRow]) -> HashMap<(usize, &'a str), Interval> {
     let in_loop = measurements.iter().filter(|m| m.purpose == Purpose::Search);
     let in_loop = in_loop.map(|m| {
         let [low, high] = m.interval_ms;
-        (m.digest.as_str(), Interval { value: m.latency_ms, low, high })
+        ((m.device, m.digest.as_str()), Interval { value: m.latency_ms, low, high })
     });
-    let last = finals
-        .iter()
-        .map(|row| (row.digest.as_str(), Interval { value: row.latency_ms, low: row.low_ms, high: row.high_ms }));
-    in_loop.chain(last).collect()
+    let mut measured: HashMap<_, _> = in_loop.collect();
+    for row in finals {
+        let interval = |value, low, high| Interval { value, low, high };
+        if row.devices.is_empty() {
+            measured.insert((0, row.digest.as_str()), interval(row.latency_ms, row.low_ms, row.high_ms));
+        }
+        for (place, timing) in row.devices.iter().enumerate() {
+            let timing = interval(timing.latency_ms, timing.low_ms, timing.high_ms);
+            measured.insert((place, row.digest.as_str()), timing);
+        }
+    }
+    measured
 }
 
 /// The best candidate, which is `chosen` where something has chosen one already, and the next best.
-pub(super) fn pick(candidates: &[Candidate], chosen: Option<&str>, target: &Target) -> Pick {
+pub(super) fn pick(candidates: &[Candidate], chosen: Option<&str>, objective: &Objective) -> Pick {
     let assured = |a: &&Candidate, b: &&Candidate| a.reward_low.total_cmp(&b.reward_low);
     let best = chosen.and_then(|chosen| candidates.iter().find(|candidate| candidate.architecture == chosen));
     let best = best.or_else(|| candidates.iter().max_by(assured));
     let others = candidates.iter().filter(|candidate| best.is_some_and(|best| best != *candidate));
     Pick {
         best: best.cloned(),
-        target_met: best.map(|best| TargetMet::of(best.low_ms, best.high_ms, target.latency_ms())),
+        target_met: best.map(|best| met(best, objective)),
         runner_up: others.max_by(assured).cloned(),
-        target: summary(target),
+        target: summary(objective),
     }
 }
 
-/// The target as reports name it.
-fn summary(target: &Target) -> TargetSummary {
-    let (alpha, beta) = target.weights();
-    TargetSummary { latency_ms: target.latency_ms(), reward: target.kind().name().to_owned(), alpha, beta }
+/// Whether a candidate keeps to the target, on the device where that is least sure.
+fn met(best: &Candidate, objective: &Objective) -> TargetMet {
+    let of_devices = best.devices.iter().map(|device| device.target_met);
+    of_devices.max().unwrap_or_else(|| TargetMet::of(best.low_ms, best.high_ms, objective.target().latency_ms()))
 }
 
-/// The candidates that no other beats in both accuracy and latency.
-pub(super) fn front(candidates: &[Candidate]) -> Vec<Candidate> {
-    let front: Front<&Candidate> = candidates.iter().map(point).collect();
+/// The target as reports name it.
+fn summary(objective: &Objective) -> TargetSummary {
+    let target = objective.target();
+    let (alpha, beta) = target.weights();
+    let several = objective.devices().len() > 1;
+    TargetSummary {
+        latency_ms: target.latency_ms(),
+        reward: target.kind().name().to_owned(),
+        alpha,
+        beta,
+        combine: several.then(|| objective.combine().name().to_owned()),
+    }
+}
+
+/// The candidates that no other beats in both accuracy and latency; with several devices, in the largest of their
+/// latencies over their targets.
+pub(super) fn front(candidates: &[Candidate], objective: &Objective) -> Vec<Candidate> {
+    let target_ms = objective.target().latency_ms();
+    let front: Front<&Candidate> = candidates.iter().map(|candidate| point(candidate, target_ms)).collect();
     front.points().iter().map(|point| point.candidate.clone()).collect()
 }
 
-fn point(candidate: &Candidate) -> Point<&Candidate> {
-    Point { accuracy: candidate.accuracy, latency_ms: candidate.latency_ms, candidate }
+fn point(candidate: &Candidate, target_ms: f64) -> Point<&Candidate> {
+    let latency_ms = match candidate.devices.is_empty() {
+        true => candidate.latency_ms,
+        false => target_ms * candidate.latency_ratio,
+    };
+    Point { accuracy: candidate.accuracy, latency_ms, candidate }
 }
 
 /// How much of the plane up to accuracy 0 and twice the target the candidates dominate, and how that grew.
-pub(super) fn hypervolume(candidates: &[Candidate], target: &Target) -> Hypervolume {
-    let (reference_accuracy, reference_ms) = (0.0, REFERENCE_RATIO * target.latency_ms());
+pub(super) fn hypervolume(candidates: &[Candidate], objective: &Objective) -> Hypervolume {
+    let target_ms = objective.target().latency_ms();
+    let (reference_accuracy, reference_ms) = (0.0, REFERENCE_RATIO * target_ms);
     let mut front = Front::default();
     let grow = |candidate| {
-        front.insert(point(candidate));
+        front.insert(point(candidate, target_ms));
         front.hypervolume(reference_accuracy, reference_ms)
     };
     let by_evaluation: Vec<f64> = candidates.iter().map(grow).collect();
@@ -197,8 +265,17 @@ mod tests {
                 step: 1,
                 architecture: index.to_string(),
                 accuracy,
-                latency: Interval { value, low: value * (1.0 - width), high: value * (1.0 + width) },
-                measured,
+                latencies: [1.0, 1.3]
+                    .iter()
+                    .map(|slower| Latency {
+                        interval: Interval {
+                            value: slower * value,
+                            low: slower * value * (1.0 - width),
+                            high: slower * value * (1.0 + width),
+                        },
+                        measured,
+                    })
+                    .collect(),
                 params: 1,
                 madds: 1,
                 memory_mb: 1.0,
@@ -207,8 +284,10 @@ mod tests {
         })
     }
 
-    fn target(latency_ms: f64, reward: RewardKind) -> Target {
-        TargetOptions { latency_ms, reward, alpha: None, beta: None, combine: Combine::Worst }.check().unwrap()
+    fn objective(target_ms: f64, reward: RewardKind) -> Objective {
+        let options = TargetOptions { latency_ms: target_ms, reward, alpha: None, beta: None, combine: Combine::Worst };
+        let devices = vec![DeviceTarget::new(target_ms, 1.0), DeviceTarget::new(1.5 * target_ms, 1.0)];
+        Objective::new(options.check().unwrap(), devices, options.combine)
     }
 
     fn kinds() -> impl Strategy<Value = RewardKind> {
@@ -220,21 +299,26 @@ mod tests {
         fn the_pick_is_the_best_of_what_is_assured_and_says_whether_it_keeps_the_target(
             networks in known(), kind in kinds(), target_ms in 1.0..120.0_f64,
         ) {
-            let target = target(target_ms, kind);
+            let objective = objective(target_ms, kind);
             let networks = KnownNetworks { networks };
-            let Pick { best: Some(best), target_met, runner_up, .. } = networks.pick(&target) else {
+            let Pick { best: Some(best), target_met, runner_up, .. } = networks.pick(&objective) else {
                 panic!("there are networks");
             };
-            for candidate in networks.candidates(&target) {
-                prop_assert!(candidate.reward_low <= best.reward_low && candidate.reward_low <= candidate.reward);
-                // The reward anywhere within the interval is no less than the assured one.
-                for share in [0.1, 0.5, 0.9] {
-                    let latency_ms = candidate.low_ms + share * (candidate.high_ms - candidate.low_ms);
-                    prop_assert!(target.reward(candidate.accuracy, latency_ms).value >= candidate.reward_low - 1e-12);
+            for candidate in networks.candidates(&objective) {
+                prop_assert!(candidate.reward_low <= best.reward_low && candidate.reward_low <= candidate.reward + 1e-12);
+                // The reward anywhere within the intervals is no less than the assured one.
+                for shares in [[0.1, 0.9], [0.5, 0.0], [1.0, 0.2]] {
+                    let at = |(device, share): (&DeviceLatency, f64)| {
+                        device.low_ms + share * (device.high_ms - device.low_ms)
+                    };
+                    let latencies: Vec<f64> = candidate.devices.iter().zip(shares).map(at).collect();
+                    let reward = objective.reward(candidate.accuracy, &latencies).total.value;
+                    prop_assert!(reward >= candidate.reward_low - 1e-12);
                 }
             }
             prop_assert_eq!(runner_up.is_some(), networks.networks.len() > 1);
-            let expected = match (best.low_ms <= target_ms, best.high_ms <= target_ms) {
+            let kept = |keeps: fn(&DeviceLatency) -> bool| best.devices.iter().all(keeps);
+            let expected = match (kept(|d| d.low_ms <= d.target_ms), kept(|d| d.high_ms <= d.target_ms)) {
                 (_, true) => TargetMet::Yes,
                 (true, false) => TargetMet::Unsure,
                 (false, _) => TargetMet::No,
@@ -244,18 +328,18 @@ mod tests {
 
         #[test]
         fn the_curves_never_fall_and_end_at_the_choice_and_at_the_whole_front(networks in known(), kind in kinds()) {
-            let target = target(30.0, kind);
-            let candidates = KnownNetworks { networks }.candidates(&target);
-            let choice = pick(&candidates, None, &target).best.unwrap();
+            let objective = objective(30.0, kind);
+            let candidates = KnownNetworks { networks }.candidates(&objective);
+            let choice = pick(&candidates, None, &objective).best.unwrap();
             let rewards = best_so_far(&candidates, Some(&choice));
             prop_assert!(rewards.is_sorted());
             prop_assert_eq!(rewards.last().copied(), Some(choice.reward));
-            let volume = hypervolume(&candidates, &target);
+            let volume = hypervolume(&candidates, &objective);
             prop_assert!(volume.by_evaluation.is_sorted() && (0.0..=1.0).contains(&volume.share));
             let mut backwards = candidates.clone();
             backwards.reverse();
-            prop_assert!((hypervolume(&backwards, &target).value - volume.value).abs() < 1e-9);
-            prop_assert_eq!(front(&backwards).len(), front(&candidates).len());
+            prop_assert!((hypervolume(&backwards, &objective).value - volume.value).abs() < 1e-9);
+            prop_assert_eq!(front(&backwards, &objective).len(), front(&candidates, &objective).len());
         }
     }
 }

@@ -19,6 +19,8 @@ pub mod anchors;
 pub mod belief;
 pub mod candidate;
 pub mod control;
+pub mod device_latencies;
+pub mod devices;
 mod evaluate;
 mod finale;
 pub mod guide;
@@ -150,8 +152,8 @@ pub struct Search<'a> {
     pub ledger: &'a mut Ledger,
     /// Obtains accuracies.
     pub accuracy: &'a dyn Accuracy,
-    /// Times networks.
-    pub device: &'a mut dyn Device,
+    /// Time networks: one for each of the search file's devices, in its order.
+    pub devices: &'a mut [Box<dyn Device>],
 }
 
 impl Search<'_> {

@@ -104,11 +104,18 @@ impl Objective {
         self.combine
     }
 
-    /// The same with another T for one device.
-    pub fn at(&self, device: usize, latency_ms: f64) -> Self {
+    /// Whether there is but one device, of weight 1: its latency is the combined one.
+    pub fn is_plain(&self) -> bool {
+        matches!(self.devices.as_slice(), [DeviceTarget { weight: 1.0, .. }])
+    }
+
+    /// The same with another T for the first device, and the others' in proportion.
+    pub fn at(&self, latency_ms: f64) -> Self {
+        let factor = latency_ms / self.target.latency_ms();
         let mut devices = self.devices.clone();
-        if let Some(device) = devices.get_mut(device) {
-            device.latency_ms = latency_ms;
+        devices.iter_mut().for_each(|device| device.latency_ms *= factor);
+        if let Some(first) = devices.first_mut() {
+            first.latency_ms = latency_ms;
         }
         Self::new(self.target, devices, self.combine)
     }
@@ -132,8 +139,8 @@ impl Objective {
 
     /// The latency with which the first device alone, with weight 1, would earn the same.
     pub fn combined_ms(&self, latencies_ms: &[f64]) -> f64 {
-        match (self.devices.as_slice(), latencies_ms) {
-            ([DeviceTarget { weight: 1.0, .. }], [latency_ms]) => *latency_ms,
+        match latencies_ms {
+            [latency_ms] if self.is_plain() => *latency_ms,
             _ => self.target.latency_ms() * self.combined_ratio(latencies_ms),
         }
     }

@@ -9,10 +9,11 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::accuracy::{AccuracyOptions, resolve_program};
+use super::devices::{DeviceOptions, objective, one_or_more};
+use super::objective::Objective;
 use super::proposer::EvolutionOptions;
 use super::reward::{Target, TargetOptions};
 use super::screen::Window;
-use crate::device::Choice;
 use crate::network::Limits;
 use crate::space::Space;
 use crate::store::Step;
@@ -77,9 +78,9 @@ pub struct SearchFile {
     /// What a network may cost beside its latency.
     #[serde(default)]
     pub limits: Limits,
-    /// What times the networks.
-    #[serde(default)]
-    pub device: DeviceOptions,
+    /// What times the networks: one `[device]`, or several `[[device]]`.
+    #[serde(default = "this_host", deserialize_with = "one_or_more")]
+    pub device: Vec<DeviceOptions>,
     /// What obtains accuracies.
     pub accuracy: AccuracyOptions,
     /// When the search ends.
@@ -93,6 +94,10 @@ fn one() -> u64 {
     1
 }
 
+fn this_host() -> Vec<DeviceOptions> {
+    vec![DeviceOptions::default()]
+}
+
 /// `[space]`: exactly one of the two.
 #[derive(Debug, Clone, PartialEq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -101,77 +106,6 @@ pub struct SpaceOptions {
     pub preset: Option<String>,
     /// A space file.
     pub file: Option<PathBuf>,
-}
-
-/// `[device]`
-///
-/// | name | default | purpose | range |
-/// |---|---|---|---|
-/// | `id` | `"host"` | the device, as in `--device` | `host`, a profile, a phone's serial number, or `simulated` for a dry run |
-/// | `command` | none | a program of yours that times models, instead of `id` | |
-/// | `predictor` | none | calibration folder to start from; without it networks are measured first | |
-/// | `threads` | the profile's, else 1 | threads a model runs with | 1 to 64 |
-/// | `cores` | all | cores a model may use, as in `[1]` | existing cores |
-/// | `fallback` | false | run models in tract, about three times slower, where LiteRT is missing | |
-/// | `loads` | 5 | fresh loads behind one measured latency ([`crate::device::session::Statistic::Fastest`]) | 1 to 100 |
-/// | `runs` | 8 | timed runs per load | 1 to 10000 |
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DeviceOptions {
-    /// The device.
-    pub id: String,
-    /// A program that times models.
-    pub command: Vec<String>,
-    /// Calibration folder.
-    pub predictor: Option<PathBuf>,
-    /// Threads a model runs with.
-    pub threads: Option<usize>,
-    /// Cores a model may use; empty for the profile's, else all.
-    pub cores: Vec<usize>,
-    /// Whether the host may fall back to tract where LiteRT cannot be loaded.
-    pub fallback: bool,
-    /// Fresh loads per measured latency.
-    pub loads: usize,
-    /// Timed runs per load.
-    pub runs: usize,
-}
-
-impl Default for DeviceOptions {
-    fn default() -> Self {
-        Self {
-            id: "host".to_owned(),
-            command: Vec::new(),
-            predictor: None,
-            threads: None,
-            cores: Vec::new(),
-            fallback: false,
-            loads: 5,
-            runs: 8,
-        }
-    }
-}
-
-impl DeviceOptions {
-    /// The device that is asked for.
-    pub fn choice(&self, seed: u64, scratch: PathBuf) -> Choice {
-        Choice {
-            id: self.id.clone(),
-            command: self.command.clone(),
-            threads: self.threads,
-            cores: self.cores.clone(),
-            kernels: None,
-            fallback: self.fallback,
-            runs: self.runs,
-            seed,
-            scratch,
-        }
-    }
-
-    fn check(&self) -> Result<(), OptionError> {
-        within("device.threads", self.threads.unwrap_or(1), 1, 64)?;
-        within("device.loads", self.loads, 1, 100)?;
-        within("device.runs", self.runs, 1, 10_000)
-    }
 }
 
 /// `[budget]`: the search ends when the first of these is spent.
@@ -328,7 +262,7 @@ impl SearchOptions {
     }
 }
 
-fn within(place: &str, value: usize, least: usize, most: usize) -> Result<(), OptionError> {
+pub(super) fn within(place: &str, value: usize, least: usize, most: usize) -> Result<(), OptionError> {
     if (least..=most).contains(&value) {
         return Ok(());
     }
@@ -342,12 +276,14 @@ pub struct Settings {
     pub seed: u64,
     /// Where the networks come from.
     pub space: Space,
-    /// The latency wanted and the form of the reward.
+    /// What a combined latency is weighed with: the objective's own target.
     pub target: Target,
+    /// The latencies wanted on all devices, and the form of the reward.
+    pub objective: Objective,
     /// What a network may cost beside its latency; some network of the space keeps to it.
     pub limits: Limits,
-    /// What times the networks; its paths are absolute.
-    pub device: DeviceOptions,
+    /// What times the networks, at least one; their paths are absolute.
+    pub devices: Vec<DeviceOptions>,
     /// What obtains accuracies; its paths are absolute.
     pub accuracy: AccuracyOptions,
     /// Networks whose accuracy is obtained.
@@ -379,9 +315,9 @@ impl SearchFile {
     /// The first option that cannot be used, with its place.
     pub fn check(self, folder: &Path, file: &str) -> Result<Settings, SearchFileError> {
         let option = |error: OptionError| SearchFileError::Option { file: file.to_owned(), error };
-        self.device.check().map_err(option)?;
         self.search.check().map_err(option)?;
         let target = self.target.check().map_err(|error| option(OptionError::new("target", error.to_string())))?;
+        let objective = objective(&self.device, target, self.target.combine).map_err(option)?;
         #[cfg(feature = "torch")]
         self.search.ppo.clone().check().map_err(|error| option(OptionError::new("search.ppo", error.to_string())))?;
         self.budget.check().map_err(option)?;
@@ -391,15 +327,18 @@ impl SearchFile {
         })?;
         let limits = self.limits;
         limits.check(&space).map_err(|error| option(OptionError::new("limits", error.to_string())))?;
-        let mut device = self.device;
-        device.predictor = device.predictor.map(|path| folder.join(path));
-        resolve_program(&mut device.command, folder);
+        let mut devices = self.device;
+        for device in &mut devices {
+            device.predictor = device.predictor.take().map(|path| folder.join(path));
+            resolve_program(&mut device.command, folder);
+        }
         Ok(Settings {
             seed: self.seed,
             space,
-            target,
+            target: *objective.target(),
+            objective,
             limits,
-            device,
+            devices,
             accuracy: self.accuracy.resolved(folder),
             evaluations: self.budget.evaluations,
             measurements: self.budget.measurements.unwrap_or(u64::MAX),

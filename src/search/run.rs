@@ -5,11 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::control::Control;
-use super::latencies::{CALIBRATION, read_calibration};
+use super::device_latencies::read_calibrations;
+use super::devices::DeviceOptions;
 use super::options::{BudgetOptions, SearchFile, SearchFileError, Settings};
 use super::progress::Progress;
 use super::summary::summarise;
 use super::{Ended, Search, SearchError};
+use crate::device::Device;
 use crate::report::DeviceSummary;
 use crate::store::{Beginning, Ledger, StoreError};
 use crate::train::{Accuracy, AccuracyError};
@@ -61,6 +63,9 @@ pub(super) const ENDED: &str = "ended";
 /// The reason of a process that was asked to stop.
 const STOPPED: &str = "stopped";
 
+/// Name, among the run's settings, of what the devices are.
+pub(super) const DEVICES: &str = "devices";
+
 /// From outside: who may interrupt, and whether bars are shown.
 #[derive(Debug, Clone)]
 pub struct Surroundings {
@@ -93,10 +98,10 @@ pub fn start(file: &Path, folder: &Path, surroundings: &Surroundings) -> Result<
     let space_file = search.space.file.clone();
     let settings = search.check(&base, &name)?;
     let parts = Parts::open(&settings, folder)?;
-    let calibration = read_calibration(&settings).map_err(|error| RunError::Calibration(error.into()))?;
+    let calibrations = read_calibrations(&settings).map_err(|error| RunError::Calibration(error.into()))?;
     let mut beginning = Beginning {
         files: vec![(SEARCH_FILE, text.into_bytes())],
-        artefacts: calibration.into_iter().map(|measurements| (CALIBRATION, measurements)).collect(),
+        artefacts: calibrations,
         settings: vec![("folder", base.display().to_string()), ("version", env!("CARGO_PKG_VERSION").to_owned())],
     };
     if let Some(space) = space_file {
@@ -197,18 +202,21 @@ impl BudgetChange {
     }
 }
 
-/// The trainer and the device of a run.
+/// The trainer and the devices of a run.
 struct Parts {
     accuracy: Box<dyn Accuracy>,
-    device: Box<dyn crate::device::Device>,
+    devices: Vec<Box<dyn Device>>,
 }
 
 impl Parts {
     fn open(settings: &Settings, folder: &Path) -> Result<Self, RunError> {
-        Ok(Self {
-            accuracy: settings.accuracy.open()?,
-            device: crate::device::open(&settings.device.choice(settings.seed, folder.join("scratch")))?,
-        })
+        let accuracy = settings.accuracy.open()?;
+        let open = |(place, options): (usize, &DeviceOptions)| {
+            let scratch = folder.join(if place == 0 { "scratch".to_owned() } else { format!("scratch-{}", place + 1) });
+            crate::device::open(&options.choice(settings.seed.wrapping_add(place as u64), scratch))
+        };
+        let devices = settings.devices.iter().enumerate().map(open).collect::<Result<_, _>>()?;
+        Ok(Self { accuracy, devices })
     }
 }
 
@@ -230,7 +238,7 @@ fn go(
         progress: Progress::new("evaluations", settings.evaluations, done, surroundings.bars),
     };
     let mut search =
-        Search { settings: &settings, ledger: &mut ledger, accuracy: &*parts.accuracy, device: &mut *parts.device };
+        Search { settings: &settings, ledger: &mut ledger, accuracy: &*parts.accuracy, devices: &mut parts.devices };
     match search.run(&control) {
         Ok(ended) => {
             ledger.set(ENDED, ended.name())?;
@@ -248,8 +256,11 @@ fn go(
 
 /// Notes in the ledger what times and what trains.
 fn describe(ledger: &Ledger, parts: &Parts) -> Result<(), StoreError> {
-    let found = parts.device.description();
-    let device = DeviceSummary { id: found.id, model: found.model, runtime: found.runtime, threads: found.threads };
-    ledger.set("device", &serde_json::to_string(&device).expect("a summary is plain data"))?;
+    let summary = |device: &dyn Device| {
+        let found = device.description();
+        DeviceSummary { id: found.id, model: found.model, runtime: found.runtime, threads: found.threads }
+    };
+    let devices: Vec<DeviceSummary> = parts.devices.iter().map(|device| summary(&**device)).collect();
+    ledger.set(DEVICES, &serde_json::to_string(&devices).expect("summaries are plain data"))?;
     ledger.set("accuracy", &parts.accuracy.describe())
 }

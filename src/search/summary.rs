@@ -1,13 +1,14 @@
 //! What a run found, out of its ledger: the data of `mnas report`.
 
+use super::devices::DeviceOptions;
 use super::finale::{SECONDS, TRAINING_SECONDS};
 use super::known::{KnownNetworks, best_so_far, front, hypervolume, pick};
+use super::objective::Objective;
 use super::options::Settings;
 use super::phases::Story;
-use super::reward::Target;
-use super::run::{ENDED, RunError, settings};
+use super::run::{DEVICES, ENDED, RunError, settings};
 use crate::report::data::{BudgetSummary, DeviceSummary, Pick, PredictedMeasured, PredictorCheck, ReportData};
-use crate::store::{FinalRow, Ledger, Measurement, Purpose, Seconds, Step, StoreError};
+use crate::store::{FinalRow, FinalTiming, Ledger, Measurement, Purpose, Seconds, Step, StoreError};
 
 /// A run as its ledger has it, finished or not.
 pub struct Summary<'a> {
@@ -40,9 +41,9 @@ impl<'a> Summary<'a> {
         Ok(Self { ledger, steps: ledger.steps()?, settings, finals, measurements, networks })
     }
 
-    /// The target the run was asked for.
-    pub fn target(&self) -> Target {
-        self.settings.target
+    /// What the run was asked for.
+    pub fn objective(&self) -> &Objective {
+        &self.settings.objective
     }
 
     /// The report for the run's own target, with the winner of its final session once there was one.
@@ -51,28 +52,28 @@ impl<'a> Summary<'a> {
     /// A database error.
     pub fn report(&self) -> Result<ReportData, RunError> {
         let winner = self.finals.iter().find(|row| row.reward.is_some());
-        self.with_choice(&self.settings.target, winner.map(|row| row.architecture.as_str()))
+        self.with_choice(&self.settings.objective, winner.map(|row| row.architecture.as_str()))
     }
 
     /// The report as if the run had been asked for another target: the same networks, chosen from anew.
     ///
     /// # Errors
     /// A database error.
-    pub fn report_for(&self, target: &Target) -> Result<ReportData, RunError> {
-        self.with_choice(target, None)
+    pub fn report_for(&self, objective: &Objective) -> Result<ReportData, RunError> {
+        self.with_choice(objective, None)
     }
 
     /// Only the choice for another target.
-    pub fn pick(&self, target: &Target) -> Pick {
-        self.networks.pick(target)
+    pub fn pick(&self, objective: &Objective) -> Pick {
+        self.networks.pick(objective)
     }
 
-    fn with_choice(&self, target: &Target, chosen: Option<&str>) -> Result<ReportData, RunError> {
+    fn with_choice(&self, objective: &Objective, chosen: Option<&str>) -> Result<ReportData, RunError> {
         let (ledger, settings) = (self.ledger, &self.settings);
-        let candidates = self.networks.candidates(target);
-        let pick = pick(&candidates, chosen, target);
+        let candidates = self.networks.candidates(objective);
+        let pick = pick(&candidates, chosen, objective);
         let best_rewards = best_so_far(&candidates, pick.best.as_ref());
-        let seconds = self.seconds()?;
+        let (seconds, devices) = (self.seconds()?, self.devices()?);
         let story = Story {
             settings,
             ledger,
@@ -82,16 +83,17 @@ impl<'a> Summary<'a> {
             seconds,
         };
         Ok(ReportData {
-            pareto: front(&candidates),
-            hypervolume: hypervolume(&candidates, target),
+            pareto: front(&candidates, objective),
+            hypervolume: hypervolume(&candidates, objective),
             evaluations: candidates.len(),
             measurements: self.measurements.iter().filter(|m| m.purpose == Purpose::Search).count(),
-            steps: self.steps_with(target, &best_rewards),
+            steps: self.steps_with(objective, &best_rewards),
             best_reward_by_evaluation: best_rewards,
             seconds,
             overhead_percent: overhead_percent(&seconds),
             limits: settings.limits,
-            device: self.device()?,
+            device: devices.first().cloned().unwrap_or_default(),
+            devices,
             accuracy_source: ledger.setting("accuracy")?.unwrap_or_default(),
             algorithm: settings.search.algorithm.name().to_owned(),
             seed: settings.seed,
@@ -100,15 +102,15 @@ impl<'a> Summary<'a> {
             ended: ledger.setting(ENDED)?.filter(|reason| !reason.is_empty()),
             phases: story.phases()?,
             predictor: self.predictor(),
-            final_rows: self.final_rows(target),
+            final_rows: self.final_rows(objective),
             candidates,
             pick,
         })
     }
 
     /// The steps, with the best rewards of the report's curve; mean rewards only for the target that was learnt from.
-    fn steps_with(&self, target: &Target, best_rewards: &[f64]) -> Vec<Step> {
-        let own = *target == self.settings.target;
+    fn steps_with(&self, objective: &Objective, best_rewards: &[f64]) -> Vec<Step> {
+        let own = *objective == self.settings.objective;
         let with_best = |step: &Step| {
             let last = self.networks.evaluated_by(step.step).checked_sub(1);
             let best_reward = last.and_then(|last| best_rewards.get(last)).copied();
@@ -118,10 +120,16 @@ impl<'a> Summary<'a> {
     }
 
     /// The final table with its rewards for this target.
-    fn final_rows(&self, target: &Target) -> Vec<FinalRow> {
+    fn final_rows(&self, objective: &Objective) -> Vec<FinalRow> {
         let mut rows = self.finals.clone();
         for row in &mut rows {
-            row.reward = row.accuracy.map(|accuracy| target.reward(accuracy, row.latency_ms).value);
+            if !row.devices.is_empty() {
+                let of = |of: fn(&FinalTiming) -> f64| {
+                    objective.combined_ms(&row.devices.iter().map(of).collect::<Vec<_>>())
+                };
+                (row.latency_ms, row.low_ms, row.high_ms) = (of(|t| t.latency_ms), of(|t| t.low_ms), of(|t| t.high_ms));
+            }
+            row.reward = row.accuracy.map(|accuracy| objective.target().reward(accuracy, row.latency_ms).value);
         }
         rows
     }
@@ -149,9 +157,11 @@ impl<'a> Summary<'a> {
         Ok(sum)
     }
 
-    fn device(&self) -> Result<DeviceSummary, StoreError> {
-        let stored = self.ledger.setting("device")?.and_then(|text| serde_json::from_str(&text).ok());
-        Ok(stored.unwrap_or_else(|| DeviceSummary { id: self.settings.device.id.clone(), ..DeviceSummary::default() }))
+    /// What the devices said they are, or at least what they were called.
+    fn devices(&self) -> Result<Vec<DeviceSummary>, StoreError> {
+        let stored = self.ledger.setting(DEVICES)?.and_then(|text| serde_json::from_str(&text).ok());
+        let named = |device: &DeviceOptions| DeviceSummary { id: device.id.clone(), ..DeviceSummary::default() };
+        Ok(stored.unwrap_or_else(|| self.settings.devices.iter().map(named).collect()))
     }
 }
 

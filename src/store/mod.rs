@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-pub use rows::{BeyondLimits, Evaluation, Experience, FinalRow, Measurement, Purpose, Seconds, Step};
+pub use rows::{BeyondLimits, Evaluation, Experience, FinalRow, FinalTiming, Measurement, Purpose, Seconds, Step};
 
 /// What went wrong with a run directory.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +65,7 @@ pub struct Beginning {
     /// Files beside the ledger: name and content.
     pub files: Vec<(&'static str, Vec<u8>)>,
     /// Artefacts, each with the name of the setting that holds its hash.
-    pub artefacts: Vec<(&'static str, Vec<u8>)>,
+    pub artefacts: Vec<(String, Vec<u8>)>,
     /// Named texts.
     pub settings: Vec<(&'static str, String)>,
 }
@@ -93,10 +93,11 @@ impl Ledger {
         for (name, content) in &beginning.files {
             crate::files::write_atomically(&folder.join(name), content)?;
         }
-        let mut settings = beginning.settings;
-        for (name, content) in &beginning.artefacts {
-            let hash = blake3::hash(content).to_hex().to_string();
-            crate::files::write_atomically(&artefact(folder, &hash), content)?;
+        let mut settings: Vec<(String, String)> =
+            beginning.settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+        for (name, content) in beginning.artefacts {
+            let hash = blake3::hash(&content).to_hex().to_string();
+            crate::files::write_atomically(&artefact(folder, &hash), &content)?;
             settings.push((name, hash));
         }
         // Built under another name: a run.sqlite that exists is always a complete one.

@@ -203,6 +203,9 @@ pub struct FinalRow {
     pub drift: f64,
     /// Every load's samples, as JSON.
     pub samples: String,
+    /// With several devices each one's timing; the latency above is then the combined one, drift and ratio the worst.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub devices: Vec<FinalTiming>,
     /// Latency over MobileNetV2's, from the same rounds; none if that was not timed.
     pub ratio_to_mobilenet_v2: Option<f64>,
     /// The proxy's accuracy; none for references.
@@ -216,6 +219,23 @@ pub struct FinalRow {
     pub madds: usize,
     /// Parameters.
     pub params: usize,
+}
+
+/// The final timing of one network on one of several devices.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct FinalTiming {
+    /// Latency, freed of the drift.
+    pub latency_ms: f64,
+    /// Low end of its 95 % interval.
+    pub low_ms: f64,
+    /// High end.
+    pub high_ms: f64,
+    /// How much slower the device was than when it was calibrated.
+    pub drift: f64,
+    /// Latency over MobileNetV2's on that device.
+    pub ratio_to_mobilenet_v2: Option<f64>,
+    /// Every load's samples, as JSON.
+    pub samples: String,
 }
 
 fn now() -> String {
@@ -256,12 +276,12 @@ impl Ledger {
         self.count("SELECT COUNT(*) FROM evaluations WHERE step < ?1", step)
     }
 
-    /// Number of timings that the loop made in steps before `step`.
+    /// Number of networks that the loop timed, on whatever devices, in steps before `step`.
     ///
     /// # Errors
     /// A database error.
     pub fn measurements_before(&self, step: u64) -> Result<u64, StoreError> {
-        self.count("SELECT COUNT(*) FROM measurements WHERE purpose = 'search' AND step < ?1", step)
+        self.count("SELECT COUNT(DISTINCT digest) FROM measurements WHERE purpose = 'search' AND step < ?1", step)
     }
 
     fn count(&self, query: &str, step: u64) -> Result<u64, StoreError> {

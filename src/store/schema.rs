@@ -74,11 +74,11 @@ CREATE TABLE finals (
 ";
 
 /// Creates the tables in a new file, with the run's first settings.
-pub fn create(path: &Path, settings: &[(&str, String)]) -> rusqlite::Result<()> {
+pub fn create(path: &Path, settings: &[(String, String)]) -> rusqlite::Result<()> {
     let connection = Connection::open(path)?;
     connection.execute_batch(TABLES)?;
-    for (name, value) in settings.iter().chain([&("format", FORMAT.to_owned())]) {
-        connection.execute("INSERT INTO settings (name, value) VALUES (?1, ?2)", [*name, value])?;
+    for (name, value) in settings.iter().chain([&("format".to_owned(), FORMAT.to_owned())]) {
+        connection.execute("INSERT INTO settings (name, value) VALUES (?1, ?2)", [name, value])?;
     }
     // Last, so that the file to be renamed has no log beside it yet.
     connection.pragma_update(None, "journal_mode", "WAL")?;

@@ -1,0 +1,349 @@
+//! What a run knows about latencies on one device: what it measured, and a predictor for the rest.
+//!
+//! The predictor is fitted once, to the calibration's measurements or the run's own first ones. What the timings of the
+//! loop say beyond it, ln(measured / predicted), is learnt by a Gaussian process over the tokens ([`super::surrogate`]),
+//! which starts from the predictor's held-out errors on those first networks. So a predictor that is a fifth off where
+//! the search goes is corrected by the first few timings there, and what is left uncertain is known. An open step's
+//! timings are never part of it: a step that is interrupted and repeated must choose as it did before.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use super::anchors::Anchors;
+use super::candidate::Candidate;
+use super::control::Control;
+use super::options::Settings;
+use super::surrogate::{Layout, Normal, Process};
+use super::{Search, SearchError, training_seed};
+use crate::device::session::{self, Plan, Statistic};
+use crate::device::{Device, DeviceError};
+use crate::latency::calibrate::MEASUREMENTS;
+use crate::latency::data::LATENCY_COLUMN;
+use crate::latency::measure::model_for;
+use crate::latency::plan::{CalibrationSettings, Part, Planned, plan};
+use crate::latency::{DataSet, FitSettings, Prediction, Predictor};
+use crate::network::Network;
+use crate::search::progress::Progress;
+use crate::space::{Architecture, Space};
+use crate::store::{Ledger, Measurement, Purpose};
+
+/// Fewest residuals the process is trusted with; below, the predictor's own interval stands.
+const LEAST_RESIDUALS: usize = 10;
+/// Half the width of a 90 % interval in standard deviations.
+const DEVIATIONS: f64 = 1.645;
+
+/// See the module's text.
+pub struct DeviceLatencies {
+    /// The device's place among the search file's, from 0.
+    device: usize,
+    predictor: Predictor,
+    /// ln(measured / predicted).
+    residual: Process,
+    /// Where in `residual` a network timed by the loop stands.
+    learnt: HashMap<String, usize>,
+    space: Space,
+    measured: HashMap<String, Measurement>,
+    /// Digests measured in the open step, not in `residual` yet.
+    open: Vec<String>,
+    anchors: Anchors,
+}
+
+impl DeviceLatencies {
+    /// Everything the run knew of one device when it had closed that many steps; it needs the device's first
+    /// measurements.
+    ///
+    /// # Errors
+    /// An unreadable calibration, or too few measurements.
+    pub(super) fn read_until(
+        ledger: &Ledger,
+        settings: &Settings,
+        device: usize,
+        closed: u64,
+    ) -> Result<Self, SearchError> {
+        let mut data = calibration(ledger, device)?;
+        let of_device = ledger.measurements()?.into_iter().filter(|measurement| measurement.device == device);
+        let (first, later): (Vec<_>, Vec<_>) = of_device.partition(|m| m.purpose == Purpose::WarmUp);
+        let source = main_source(&data);
+        for measurement in &first {
+            data.push(&architecture(measurement)?, measurement.latency_ms, &source)?;
+        }
+        let mut latencies = Self::new(device, &data, &settings.space, settings.seed)?;
+        for measurement in later {
+            if measurement.step <= closed {
+                latencies.learn(&measurement)?;
+            }
+            latencies.measured.insert(measurement.digest.clone(), measurement);
+        }
+        Ok(latencies)
+    }
+
+    fn new(device: usize, data: &DataSet, space: &Space, seed: u64) -> Result<Self, SearchError> {
+        let (predictor, held_out) = Predictor::cross_validated(data, FitSettings { seed, ..FitSettings::default() })?;
+        let mut residual = Process::new(Layout::of(space));
+        for (measurement, held_out) in data.measurements().iter().zip(&held_out) {
+            // A calibration may hold networks of other spaces.
+            if let Ok(tokens) = space.encode(&measurement.architecture) {
+                residual.extend([(tokens.as_slice(), (measurement.latency_ms / held_out.latency_ms).ln())]);
+            }
+        }
+        Ok(Self {
+            device,
+            predictor,
+            residual,
+            learnt: HashMap::new(),
+            space: space.clone(),
+            measured: HashMap::new(),
+            open: Vec::new(),
+            anchors: Anchors::of(data)?,
+        })
+    }
+
+    /// What the calibrated predictor alone says of ln(latency), by its own interval.
+    pub fn prior(&self, network: &Network) -> Normal {
+        let Prediction { latency_ms, low_ms, high_ms } = self.predictor.predict(network);
+        Normal { mean: latency_ms.ln(), deviation: (high_ms / low_ms).ln() / (2.0 * DEVIATIONS) }
+    }
+
+    /// What is believed of ln(latency) of a network of the space, given what the predictor says of it.
+    pub fn believe(&self, tokens: &[usize], prior: Normal) -> Normal {
+        if self.residual.len() < LEAST_RESIDUALS {
+            return prior;
+        }
+        let Normal { mean, deviation } = self.residual.posterior(tokens).normal;
+        Normal { mean: prior.mean + mean, deviation }
+    }
+
+    /// The mean of [`Self::believe`], cheaply, also for a network that the loop has timed.
+    pub fn mean(&self, digest: &str, tokens: &[usize], prior: Normal) -> f64 {
+        if self.residual.len() < LEAST_RESIDUALS {
+            return prior.mean;
+        }
+        let residual = self.learnt.get(digest).map(|index| self.residual.fitted(*index));
+        prior.mean + residual.unwrap_or_else(|| self.residual.mean(tokens))
+    }
+
+    /// The prediction for a candidate, with the interval that nine of ten timings should fall into.
+    pub fn predict(&self, tokens: &[usize], network: &Network) -> Prediction {
+        let Normal { mean, deviation } = self.believe(tokens, self.prior(network));
+        let half_width = DEVIATIONS * deviation.hypot(self.residual.noise());
+        Prediction { latency_ms: mean.exp(), low_ms: (mean - half_width).exp(), high_ms: (mean + half_width).exp() }
+    }
+
+    /// The network's timing inside the loop.
+    pub fn measured(&self, digest: &str) -> Option<&Measurement> {
+        self.measured.get(digest)
+    }
+
+    /// Networks of known latency, to be timed along with others.
+    pub fn anchors(&self) -> &Anchors {
+        &self.anchors
+    }
+
+    /// Learns from the step's measurements.
+    ///
+    /// # Errors
+    /// A line of the ledger that is no network of the space.
+    pub fn close_step(&mut self) -> Result<(), SearchError> {
+        for digest in std::mem::take(&mut self.open) {
+            if let Some(measurement) = self.measured.get(&digest).cloned() {
+                self.learn(&measurement)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn learn(&mut self, measurement: &Measurement) -> Result<(), SearchError> {
+        let architecture = architecture(measurement)?;
+        let tokens = self.space.encode(&architecture).map_err(crate::space::SpaceError::from)?;
+        let predicted = self.prior(&Network::expand(&architecture)?).mean;
+        self.learnt.insert(measurement.digest.clone(), self.residual.len());
+        self.residual.extend([(tokens.as_slice(), measurement.latency_ms.ln() - predicted)]);
+        Ok(())
+    }
+}
+
+/// The architecture of a stored line.
+fn architecture(measurement: &Measurement) -> Result<Architecture, SearchError> {
+    crate::space::parse(&measurement.architecture).map_err(|error| SearchError::Ledger(error.to_string()))
+}
+
+/// The source of most measurements; a predictor gives each source a scale of its own.
+fn main_source(data: &DataSet) -> String {
+    data.sources().into_iter().max_by_key(|source| source.networks).map(|source| source.source).unwrap_or_default()
+}
+
+/// Name, among the run's settings, of a device's copy of its calibration's measurements: its artefact's hash.
+pub(super) fn calibration_name(device: usize) -> String {
+    if device == 0 { "calibration".to_owned() } else { format!("calibration {}", device + 1) }
+}
+
+/// The files of measurements of the calibrations that the search file names, checked, with the names of their copies.
+///
+/// # Errors
+/// A calibration that cannot be read.
+pub(super) fn read_calibrations(settings: &Settings) -> Result<Vec<(String, Vec<u8>)>, SearchError> {
+    let mut calibrations = Vec::new();
+    for (device, options) in settings.devices.iter().enumerate() {
+        let Some(folder) = &options.predictor else { continue };
+        let path = folder.join(MEASUREMENTS);
+        let data = DataSet::read(&path, LATENCY_COLUMN)?;
+        Predictor::fit(&data, FitSettings { seed: settings.seed, ..FitSettings::default() })?;
+        calibrations.push((calibration_name(device), fs_err::read(&path)?));
+    }
+    Ok(calibrations)
+}
+
+/// The run's copy of a device's calibration's measurements; empty if it has none.
+fn calibration(ledger: &Ledger, device: usize) -> Result<DataSet, SearchError> {
+    match ledger.setting(&calibration_name(device))? {
+        Some(hash) => Ok(DataSet::read(&ledger.artefact(&hash), LATENCY_COLUMN)?),
+        None => Ok(DataSet::default()),
+    }
+}
+
+/// Measures networks of the space on a device before the first step, one after the other, as far as the ledger lacks
+/// them. A device with a calibration needs none.
+pub(super) fn warm_up(search: &mut Search<'_>, device: usize, control: &Control) -> Result<(), SearchError> {
+    if search.ledger.setting(&calibration_name(device))?.is_some() {
+        return Ok(());
+    }
+    // A tiny space is not measured empty.
+    let half = usize::try_from(search.settings.space.size() / 2u8).unwrap_or(usize::MAX);
+    let wanted = search.settings.search.warm_up_measurements.min(half);
+    let progress = Progress::new("measuring", wanted as u64, 0, control.progress.visible());
+    let mut settings = CalibrationSettings::new(search.settings.space.clone());
+    settings.networks = wanted;
+    (settings.validation, settings.repeats) = (1, 0);
+    settings.seed = search.settings.seed;
+    settings.limits = search.settings.limits;
+    for Planned { architecture, part } in plan(&settings)? {
+        if part != Part::Fit {
+            continue;
+        }
+        control.check()?;
+        let network = Network::expand(&architecture)?;
+        let digest = network.digest();
+        if search.ledger.measurement(device, &digest, Purpose::WarmUp)?.is_none() {
+            let asked = Asked { architecture: &architecture, digest: &digest, predicted: None };
+            let session = Timing { settings: search.settings, place: device, anchors: None, step: 0 };
+            for measurement in session.measure(&mut *search.devices[device], &[asked])? {
+                search.ledger.add_measurement(&measurement)?;
+            }
+        }
+        progress.evaluated();
+    }
+    progress.finish();
+    Ok(())
+}
+
+impl DeviceLatencies {
+    /// Times the networks the ledger has no timing of, together in interleaved rounds, and stores each.
+    pub(super) fn time(
+        &mut self,
+        networks: &[Candidate],
+        step: u64,
+        settings: &Settings,
+        device: &mut dyn Device,
+        ledger: &Ledger,
+    ) -> Result<(), SearchError> {
+        let open: Vec<Asked<'_>> = networks
+            .iter()
+            .filter(|candidate| self.measured(&candidate.digest).is_none())
+            .map(|candidate| Asked {
+                architecture: &candidate.architecture,
+                digest: &candidate.digest,
+                predicted: Some(self.predict(&candidate.proposal.tokens, &candidate.network)),
+            })
+            .collect();
+        let session = Timing { settings, place: self.device, anchors: Some(&self.anchors), step };
+        let measurements = session.measure(device, &open)?;
+        for measurement in measurements {
+            ledger.add_measurement(&measurement)?;
+            self.measured.insert(measurement.digest.clone(), measurement);
+        }
+        // Those that were measured before an interruption of this very step count as measured in it, too.
+        self.open = networks.iter().map(|candidate| candidate.digest.clone()).collect();
+        Ok(())
+    }
+}
+
+/// A network whose timing is wanted.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub architecture: &'a Architecture,
+    pub digest: &'a str,
+    pub predicted: Option<Prediction>,
+}
+
+impl Asked<'_> {
+    /// Whether a model of this name is this network's.
+    fn is(&self, model: &str) -> bool {
+        self.architecture.to_string() == model
+    }
+}
+
+/// A session of timings: before the first step as they are, within the loop beside the anchors and freed of the drift.
+struct Timing<'a> {
+    settings: &'a Settings,
+    /// The device's place among the search file's, from 0.
+    place: usize,
+    anchors: Option<&'a Anchors>,
+    step: u64,
+}
+
+impl Timing<'_> {
+    fn measure(&self, device: &mut dyn Device, asked: &[Asked<'_>]) -> Result<Vec<Measurement>, SearchError> {
+        if asked.is_empty() {
+            return Ok(Vec::new());
+        }
+        let start = Instant::now();
+        let mut models = Vec::new();
+        for one in asked {
+            models.push(model_for(device, one.architecture)?);
+        }
+        models.extend(self.anchors.iter().flat_map(|anchors| anchors.models().iter().cloned()));
+        let seed = training_seed(self.settings.seed, asked[0].digest);
+        let plan = Plan { rounds: self.settings.devices[self.place].loads, seed };
+        // Whoever asks the search to stop waits for the session to end: half of one would be of no use.
+        let session = match session::measure(device, &models, &plan, Vec::new(), &mut |_| ControlFlow::Continue(())) {
+            // A network the device cannot run costs itself alone; whoever asked for it goes on with a prediction.
+            Err(DeviceError::Model { model, problem, .. }) if asked.iter().any(|one| one.is(&model)) => {
+                tracing::warn!("the device cannot time this network, which is left out: {problem}: {model}");
+                let rest: Vec<Asked<'_>> = asked.iter().filter(|one| !one.is(&model)).copied().collect();
+                return self.measure(device, &rest);
+            }
+            session => session?,
+        };
+        let seconds = start.elapsed().as_secs_f64() / asked.len() as f64;
+        let drift = self.anchors.map(|anchors| anchors.drift(&session, asked.len())).transpose()?;
+        let rows = asked.iter().enumerate().map(|(index, one)| self.row(&session, index, one, drift, seconds));
+        rows.collect()
+    }
+
+    fn row(
+        &self,
+        session: &session::Session,
+        index: usize,
+        one: &Asked<'_>,
+        drift: Option<f64>,
+        seconds: f64,
+    ) -> Result<Measurement, SearchError> {
+        let latency = session.typical(index, Statistic::Fastest);
+        let latency = latency.ok_or_else(|| SearchError::NoTimes(one.architecture.to_string()))?;
+        let slower = drift.unwrap_or(1.0);
+        Ok(Measurement {
+            device: self.place,
+            digest: one.digest.to_owned(),
+            architecture: one.architecture.to_string(),
+            purpose: if self.anchors.is_some() { Purpose::Search } else { Purpose::WarmUp },
+            step: self.step,
+            latency_ms: latency.value / slower,
+            interval_ms: [latency.low / slower, latency.high / slower],
+            drift,
+            predicted_ms: one.predicted.map(|p| [p.latency_ms, p.low_ms, p.high_ms]),
+            timings: session.samples_json(index),
+            seconds,
+        })
+    }
+}
