@@ -132,26 +132,38 @@ def typos():
 
 def phones():
     """adb and what plays phones for it, or adb alone; none if neither can be had, which is no reason to stop."""
-    kinds = {"phones": android.PHONE, "adb": ["adb"]}
-    for kind, packages in kinds.items():
+    for kind, packages in {"phones": android.PHONE, "adb": ["adb"]}.items():
         target = CACHE / f"android-{kind}-{android.codename()}"
-        if target.exists():
-            return target
-        CACHE.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
-            scratch = pathlib.Path(scratch)
-            made = scratch / "made"
-            made.mkdir()
-            try:
-                android.unpack(android.fetch(packages, scratch), made)
-                android.check(made)
-            except android.Unavailable as problem:
-                print(f"setup: {', '.join(packages)} cannot be had: {problem}", file=sys.stderr)
-                continue
-            settle(made, target)
-        return target
-    print("setup: tests with phones will be skipped, or use what is installed: adb, adbd, mksh and toybox", file=sys.stderr)
+        try:
+            return target if target.exists() else phone_tools(target, packages, backports=kind == "phones")
+        except android.Unavailable as problem:
+            print(f"setup: {', '.join(packages)} cannot be had: {problem}", file=sys.stderr)
+    print(
+        f"setup: tests with phones will be skipped; to have them run, install {', '.join(android.PHONE)} or their packages "
+        "(adbd is in Debian's backports) and run this again",
+        file=sys.stderr,
+    )
     return None
+
+
+def phone_tools(target, packages, backports):
+    """What is installed of `packages`, or else `target`, made of what apt has."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
+        scratch = pathlib.Path(scratch)
+        made = scratch / "made"
+        made.mkdir()
+        programs = android.installed(packages)
+        if programs:
+            # Afresh every time, since an upgrade may have replaced them.
+            target = CACHE / "android-installed"
+            shutil.rmtree(target, ignore_errors=True)
+            android.copy(programs, made)
+        else:
+            android.unpack(android.fetch(packages, backports, scratch), made)
+        android.check(made)
+        settle(made, target)
+    return target
 
 
 def link(name, target):
