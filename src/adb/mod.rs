@@ -44,7 +44,7 @@ mod wire;
 
 pub use address::Address;
 pub use command::Command;
-pub use error::{AdbError, Leftovers};
+pub use error::{AdbError, Leftovers, Party};
 pub use listing::{Listed, State};
 pub use phone::Phone;
 pub use push::Pushed;
