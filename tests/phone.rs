@@ -724,6 +724,7 @@ fn a_calibration_of_100_networks_over_adb_takes_less_than_ten_minutes() {
         let arguments = ["calibrate", "--device", &serial, "--out", "calibration", "--networks", "100"];
         let answer = json(&mut mnas(lab, &arguments), 0);
         println!("{} s: {answer}", start.elapsed().as_secs());
+        assert_eq!((&answer["networks"], &answer["validation"]), (&100.into(), &30.into()));
         assert!(start.elapsed() < Duration::from_secs(600));
     });
 }

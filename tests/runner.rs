@@ -91,7 +91,9 @@ fn every_run_and_what_ran_stands_in_the_report() {
     assert_eq!((report.wall_ms.len(), report.cpu_ms.len(), report.warmup_wall_ms.len()), (3, 3, 2));
     assert!(report.wall_ms.iter().chain(&report.cpu_ms).all(|&ms| ms > 0.0) && report.init_ms > 0.0);
     assert_eq!(report.graph_sha256, sha256(&bench.model.bytes));
-    assert_eq!(report.runtime.sha256, sha256(&fs_err::read(litert()).unwrap()));
+    assert_eq!(report.runtime.sha256, Some(sha256(&fs_err::read(litert()).unwrap())));
+    let unhashed = bench.report(&["--hash_files=false"]);
+    assert_eq!((unhashed.runtime.sha256, unhashed.runner.sha256), (None, None));
     assert_eq!(report.runner.sha256, Some(sha256(&fs_err::read(built_runner::path()).unwrap())));
     assert_eq!((report.affinity, report.threads, report.xnnpack), (vec![0], 1, true));
 }

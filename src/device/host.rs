@@ -187,7 +187,7 @@ impl HostDevice {
 impl Device for HostDevice {
     fn description(&self) -> Description {
         let (kind, runtime) = match self.backend {
-            Backend::LiteRt(runtime) => ("host", runtime.version()),
+            Backend::LiteRt(runtime) => ("host", runtime.identity()),
             Backend::Tract => ("host (tract fallback)", super::tract::VERSION.into()),
         };
         let runtime = match self.settings.kernels {

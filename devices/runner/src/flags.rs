@@ -59,6 +59,9 @@ pub struct Flags {
     /// Print the most memory that the process held.
     #[arg(long = "report_peak_memory_footprint", default_value_t = false, action = clap::ArgAction::Set, value_parser = BoolishValueParser::new())]
     pub peak_memory: bool,
+    /// Hash this program and LiteRT's library for the report; whoever put them here by hash may save the time.
+    #[arg(long = "hash_files", default_value_t = true, action = clap::ArgAction::Set, value_parser = BoolishValueParser::new())]
+    pub hash_files: bool,
     /// Cores to run on: a mask like 0xf0 or a list like 4,6-7; all unless given.
     #[arg(long, value_name = "CORES")]
     pub affinity: Option<Pinning>,

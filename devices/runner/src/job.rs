@@ -114,8 +114,11 @@ fn time(flags: &Flags, bytes: &[u8]) -> Result<Report, JobError> {
     };
     Ok(Report {
         format: FORMAT,
-        runner: runner(),
-        runtime: report::Runtime { version: runtime.version(), sha256: runtime.hash().to_owned() },
+        runner: runner(flags),
+        runtime: report::Runtime {
+            version: runtime.version(),
+            sha256: flags.hash_files.then(|| runtime.hash().to_owned()),
+        },
         graph: flags.graph.display().to_string(),
         graph_sha256: sha256(bytes),
         threads: flags.threads.into(),
@@ -133,8 +136,8 @@ fn time(flags: &Flags, bytes: &[u8]) -> Result<Report, JobError> {
     })
 }
 
-fn runner() -> report::Runner {
-    let file = std::env::current_exe().and_then(fs_err::read).ok();
+fn runner(flags: &Flags) -> report::Runner {
+    let file = flags.hash_files.then(|| std::env::current_exe().and_then(fs_err::read).ok()).flatten();
     report::Runner {
         name: env!("CARGO_PKG_NAME").into(),
         version: env!("CARGO_PKG_VERSION").into(),

@@ -53,7 +53,7 @@ pub struct Runner {
     pub name: String,
     /// Its version.
     pub version: String,
-    /// SHA-256 of its file, where that can be read.
+    /// SHA-256 of its file, where that was asked for and can be read.
     pub sha256: Option<String>,
 }
 
@@ -62,6 +62,6 @@ pub struct Runner {
 pub struct Runtime {
     /// As [`crate::litert::Runtime::version`] says it.
     pub version: String,
-    /// SHA-256 of its library.
-    pub sha256: String,
+    /// SHA-256 of its library, where that was asked for.
+    pub sha256: Option<String>,
 }

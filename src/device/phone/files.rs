@@ -4,6 +4,7 @@
 //! `devices/README.md` says how they are made. A profile may name other files.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::link::FOLDER;
 use crate::device::DeviceError;
@@ -18,7 +19,7 @@ pub struct File {
     /// Where it lies on the phone; holds the start of its hash, so that versions never meet.
     pub path: String,
     /// Its content.
-    pub bytes: Vec<u8>,
+    pub bytes: Arc<Vec<u8>>,
     /// SHA-256 of that.
     pub sha256: String,
 }
@@ -27,7 +28,7 @@ impl File {
     fn read(local: &Path, name: &str, suffix: &str) -> Result<Self, DeviceError> {
         let bytes = fs_err::read(local).map_err(|error| DeviceError::Settings(error.to_string()))?;
         let sha256 = mnas_runner::sha256(&bytes);
-        Ok(Self { path: format!("{FOLDER}/{name}-{}{suffix}", &sha256[..16]), bytes, sha256 })
+        Ok(Self { path: format!("{FOLDER}/{name}-{}{suffix}", &sha256[..16]), bytes: Arc::new(bytes), sha256 })
     }
 }
 

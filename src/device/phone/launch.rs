@@ -16,6 +16,9 @@ use crate::device::profile::{Delegate, KernelChoice, Profile};
 const MOST_S: f64 = 60.0;
 const STEADY_S: f64 = 5.0;
 const LOADING_S: u64 = 60;
+/// Runs of the reference network, timed and before them: enough that the fastest repeats within a few percent.
+const REFERENCE_RUNS: usize = 30;
+const REFERENCE_WARMUP: usize = 5;
 
 /// How models run on one phone in one session.
 #[derive(Debug, Clone)]
@@ -77,6 +80,16 @@ impl Launch {
         Ok(Self { runner, cores, taskset: properties.taskset, profile, runs })
     }
 
+    /// The same for the reference network, which is small: more runs, and no warm-up until they are steady.
+    #[must_use]
+    pub fn of_reference(&self) -> Self {
+        let mut launch = self.clone();
+        launch.runs = REFERENCE_RUNS;
+        launch.profile.run.warmup_runs = REFERENCE_WARMUP;
+        launch.profile.run.steady = Some(false);
+        launch
+    }
+
     /// Longest time that a start may take.
     pub fn limit(&self) -> Duration {
         Duration::from_secs(2 * MOST_S as u64 + LOADING_S)
@@ -120,7 +133,9 @@ impl Launch {
         let run = &self.profile.run;
         let command = match &self.runner {
             Runner::Ours { program, library } => {
-                let command = Command::new(&program.path).word(format!("--runtime_library={}", library.path));
+                // Both lie there by their hashes.
+                let library = format!("--runtime_library={}", library.path);
+                let command = Command::new(&program.path).word(library).word("--hash_files=false");
                 match self.cores.is_empty() {
                     true => command,
                     false => command.word(format!("--affinity={}", list(&self.cores))),

@@ -52,7 +52,7 @@ const KEPT_BYTES: usize = 256 << 20;
 /// How often one load is begun anew because the phone was lost or slow, before it is an error.
 const ATTEMPTS: usize = 6;
 /// The reference network, and loads of it behind its baseline.
-const REFERENCE: &str = "mobilenet-v1@0.25/96";
+const REFERENCE: &str = "mobilenet-v1@0.25/192";
 const BASELINE_LOADS: usize = 3;
 
 /// A phone.
@@ -236,17 +236,21 @@ impl PhoneDevice {
 
     /// One start of the runner.
     fn load(&mut self, model: &Model) -> Result<Answer, DeviceError> {
-        let remote = self.put(model)?;
-        let output = self.link.run(&self.launch.time(&remote), self.launch.limit())?;
-        let answer = self.launch.answer(&remote, &output).map_err(|problem| self.failed(model, problem))?;
+        let answer = self.start(&self.launch.clone(), model)?;
         self.last_report.clone_from(&answer.report);
         Ok(answer)
+    }
+
+    fn start(&mut self, launch: &Launch, model: &Model) -> Result<Answer, DeviceError> {
+        let remote = self.put(model)?;
+        let output = self.link.run(&launch.time(&remote), launch.limit())?;
+        launch.answer(&remote, &output).map_err(|problem| self.failed(model, problem))
     }
 
     /// The fastest run of the reference network, if there is one.
     fn reference_ms(&mut self) -> Result<Option<f64>, DeviceError> {
         let Some(reference) = self.reference.take() else { return Ok(None) };
-        let answer = self.load(&reference);
+        let answer = self.start(&self.launch.of_reference(), &reference);
         self.reference = Some(reference);
         let timing = answer?.timing;
         Ok(timing.statistic_ms(self.clock(), super::session::Statistic::Fastest))

@@ -6,7 +6,7 @@
 use std::ffi::{c_int, c_void};
 use std::path::{Path, PathBuf};
 use std::ptr::null_mut;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use super::LiteRtError;
 use super::functions::{
@@ -31,8 +31,8 @@ pub struct Runtime {
     pub(super) environment: Handle,
     /// The file it came from.
     path: PathBuf,
-    /// SHA-256 of that file.
-    hash: String,
+    /// SHA-256 of that file, once it was asked for.
+    hash: OnceLock<String>,
 }
 
 // SAFETY: the environment is set up once and read afterwards; LiteRT's handles belong to no particular thread.
@@ -103,16 +103,21 @@ impl Runtime {
         // The functions must stay: XNNPACK's threads may outlive every handle.
         std::mem::forget(library);
         let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        let hash = fs_err::read(&path).map_or_else(|_| "unknown".into(), |bytes| sha256(&bytes));
         let environment = create_environment(&functions)?;
-        Ok(Box::leak(Box::new(Self { functions, environment, path, hash })))
+        Ok(Box::leak(Box::new(Self { functions, environment, path, hash: OnceLock::new() })))
     }
 
-    /// `LiteRT`, its version where the folder of the library tells it, and the start of the library's hash.
+    /// `LiteRT` and its version where the folder of the library tells it.
     pub fn version(&self) -> String {
         let folder = self.path.parent().and_then(Path::file_name).map(|name| name.to_string_lossy().into_owned());
         let version = folder.as_deref().and_then(|name| name.strip_prefix("litert-")).unwrap_or("2.1.6 or newer");
-        format!("LiteRT {version} ({NAME} sha256 {})", self.hash.get(..12).unwrap_or(&self.hash))
+        format!("LiteRT {version}")
+    }
+
+    /// [`Runtime::version`] with the start of the library's hash.
+    pub fn identity(&self) -> String {
+        let hash = self.hash();
+        format!("{} ({NAME} sha256 {})", self.version(), hash.get(..12).unwrap_or(hash))
     }
 
     /// The library's file.
@@ -122,7 +127,7 @@ impl Runtime {
 
     /// SHA-256 of the library's file, in hexadecimal digits.
     pub fn hash(&self) -> &str {
-        &self.hash
+        self.hash.get_or_init(|| fs_err::read(&self.path).map_or_else(|_| "unknown".into(), |bytes| sha256(&bytes)))
     }
 }
 
