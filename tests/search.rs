@@ -547,7 +547,7 @@ fn a_finished_run_answers_for_other_targets_without_searching_again() {
         let factor = |latency_ms: f64| (target_ms / latency_ms).min(1.0);
         let reward = number(candidate, "accuracy") * factor(number(candidate, "latency_ms"));
         assert!((number(candidate, "reward") - reward).abs() < 1e-12);
-        let assured = number(candidate, "accuracy") * factor(number(candidate, "high_ms"));
+        let assured = number(candidate, "expected_accuracy") * factor(number(candidate, "high_ms"));
         assert!(number(&other["best"], "reward_low") >= assured, "the best of what is assured is chosen");
     }
     assert_eq!((&other["target"]["reward"], number(&other["target"], "latency_ms")), (&"hard".into(), target_ms));

@@ -101,8 +101,10 @@ impl TargetMet {
 pub struct Candidate {
     /// Its line.
     pub architecture: String,
-    /// A fraction.
+    /// As observed, a fraction.
     pub accuracy: f64,
+    /// What the model of all accuracies makes of it: the observed one less its luck. Networks are chosen by it.
+    pub expected_accuracy: f64,
     /// Measured if `measured`, else predicted. With several devices the combined latency: that with which the first
     /// device alone would earn the reward.
     pub latency_ms: f64,
@@ -114,9 +116,9 @@ pub struct Candidate {
     pub latency_ratio: f64,
     /// Whether the latency was timed, on every device.
     pub measured: bool,
-    /// Its reward.
+    /// Its reward by the observed accuracy.
     pub reward: f64,
-    /// The least reward within the latency's interval.
+    /// The assured reward: the least within the latency's interval, with the expected accuracy.
     pub reward_low: f64,
     /// Parameters.
     pub params: usize,

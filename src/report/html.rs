@@ -104,6 +104,7 @@ fn figures(data: &ReportData) -> String {
         row.ratio_to_mobilenet_v2
     });
     let figures = [
+        (or_dash(best, |best| percent(best.expected_accuracy)), "accuracy expected"),
         (or_dash(best, |best| format!("{:.4}", best.reward)), "reward"),
         (or_dash(of_reference, |ratio| format!("{ratio:.2} ×")), "MobileNetV2's latency"),
         (or_dash(best, |best| millions(best.madds)), "multiply-adds"),

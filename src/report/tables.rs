@@ -53,6 +53,7 @@ fn finalists(data: &ReportData) -> Table {
             format!("{:.2} to {:.2}", row.low_ms, row.high_ms),
             or_dash(row.ratio_to_mobilenet_v2, |ratio| format!("{ratio:.2}")),
             or_dash(row.accuracy, percent),
+            or_dash(row.expected_accuracy, percent),
             millions(row.madds),
             millions(row.params),
         ]
@@ -61,7 +62,7 @@ fn finalists(data: &ReportData) -> Table {
         title: "Final timing, in interleaved rounds",
         columns: columns(
             &["network"],
-            &["latency", "interval", "of MobileNetV2", "accuracy", "multiply-adds", "parameters"],
+            &["latency", "interval", "of MobileNetV2", "accuracy", "expected", "multiply-adds", "parameters"],
             &[],
         ),
         rows: data.final_rows.iter().map(row).collect(),
@@ -75,6 +76,7 @@ fn pareto(data: &ReportData) -> Table {
             words::interval(candidate),
             words::source(candidate).to_owned(),
             percent(candidate.accuracy),
+            percent(candidate.expected_accuracy),
             format!("{:.4}", candidate.reward),
             millions(candidate.madds),
             millions(candidate.params),
@@ -85,7 +87,7 @@ fn pareto(data: &ReportData) -> Table {
         title: "Pareto front",
         columns: columns(
             &[],
-            &["latency", "interval", "source", "accuracy", "reward", "multiply-adds", "parameters"],
+            &["latency", "interval", "source", "accuracy", "expected", "reward", "multiply-adds", "parameters"],
             &["architecture"],
         ),
         rows: data.pareto.iter().map(row).collect(),
@@ -99,6 +101,7 @@ pub(super) fn picks(picks: &[Pick]) -> Table {
         vec![
             ms(pick.target.latency_ms),
             best(|best| percent(best.accuracy)),
+            best(|best| percent(best.expected_accuracy)),
             best(|best| ms(best.latency_ms)),
             best(words::interval),
             best(|best| words::source(best).to_owned()),

@@ -22,17 +22,20 @@ pub(super) fn met(met: TargetMet) -> &'static str {
     }
 }
 
-/// The pick in one line: `accuracy 80.3 %, 1.67 ms predicted, 1.60 to 1.75 (target 2.00 ms: kept), reward 0.8137`.
+/// The pick in one line: `accuracy 80.3 % (79.9 % expected), 1.67 ms predicted, 1.60 to 1.75 (target 2.00 ms: kept),
+/// reward 0.8137 (0.8062 assured)`.
 pub(super) fn best(pick: &Pick, best: &Candidate) -> String {
     let kept = pick.target_met.map_or_else(String::new, |found| format!(": {}", met(found)));
     format!(
-        "accuracy {}, {} {}, {} (target {}{kept}), reward {:.4}",
+        "accuracy {} ({} expected), {} {}, {} (target {}{kept}), reward {:.4} ({:.4} assured)",
         percent(best.accuracy),
+        percent(best.expected_accuracy),
         ms(best.latency_ms),
         source(best),
         interval(best),
         ms(pick.target.latency_ms),
         best.reward,
+        best.reward_low,
     )
 }
 
@@ -74,20 +77,17 @@ pub(super) fn costs(candidate: &Candidate) -> String {
     )
 }
 
-/// The next best, and by how much it is.
+/// The next best.
 pub(super) fn runner_up(pick: &Pick) -> Option<String> {
-    let (best, next) = (pick.best.as_ref()?, pick.runner_up.as_ref()?);
-    let behind = best.reward - next.reward;
-    let distance = if behind >= 0.0 {
-        format!("{behind:.4} less reward")
-    } else {
-        format!("{:.4} more reward, but less sure of its latency", -behind)
-    };
+    let next = pick.runner_up.as_ref()?;
     Some(format!(
-        "runner-up: accuracy {}, {} {}, {distance}",
+        "runner-up: accuracy {} ({} expected), {} {}, reward {:.4} ({:.4} assured)",
         percent(next.accuracy),
+        percent(next.expected_accuracy),
         ms(next.latency_ms),
         source(next),
+        next.reward,
+        next.reward_low,
     ))
 }
 
@@ -99,7 +99,7 @@ pub(super) fn ended(data: &ReportData) -> String {
             let hours = data.budget.hours.map_or_else(String::new, |hours| format!(" of {}", duration(3600.0 * hours)));
             format!("its budget{hours} is spent")
         }
-        Some("converged") => "it converged: its last steps brought no new network".to_owned(),
+        Some("converged") => "it converged: its last steps found nothing new, or nothing that promised more".to_owned(),
         Some("stopped") => "it was asked to stop; `mnas resume` goes on".to_owned(),
         Some(other) => other.to_owned(),
         None => "under way, or killed; `mnas resume` goes on after a kill".to_owned(),

@@ -9,7 +9,7 @@
 //!
 //! Everything here follows from the evaluations and timings of closed steps and the step's generator.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::SearchError;
 use super::belief::Belief;
@@ -127,6 +127,12 @@ impl<'a> Guide<'a> {
         }
         self.accuracy.extend(observed.iter().map(|(tokens, accuracy)| (tokens.as_slice(), *accuracy)));
         Ok(())
+    }
+
+    /// What the model of all accuracies makes of each tried network's: the observed one less its luck, by digest.
+    pub fn expected_accuracies(&self) -> HashMap<&str, f64> {
+        let tried = self.tried.iter().enumerate();
+        tried.map(|(index, tried)| (tried.digest.as_str(), self.accuracy.fitted(index))).collect()
     }
 
     /// Accuracies still missing before the model ranks.

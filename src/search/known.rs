@@ -1,5 +1,7 @@
 //! What a run knows of the networks it evaluated, whatever target it was asked for: accuracy, latency, costs.
 //!
+//! The accuracy of one training is partly luck, and the best of many observed ones mostly is. So networks are chosen by
+//! the accuracy that the model of all accuracies ([`super::guide`]) expects of them.
 //! A network's latency is the best that is known of it: of the final session, else measured in the loop, else what a
 //! predictor says that has seen every measurement of the run. Rewards for any target follow from that without another
 //! training or timing.
@@ -7,12 +9,15 @@
 use std::collections::HashMap;
 
 use super::SearchError;
+use super::device_latencies::DeviceLatencies;
+use super::guide::Guide;
 use super::latencies::Latencies;
 use super::objective::{DeviceTarget, Objective};
 use super::options::Settings;
 use super::pareto::{Front, Point};
 use super::reward::Reward;
 use crate::device::statistics::Interval;
+use crate::latency::Prediction;
 use crate::network::{Network, Resource};
 use crate::report::data::{Candidate, DeviceLatency, Hypervolume, Pick, TargetMet, TargetSummary};
 use crate::store::{Evaluation, FinalRow, Ledger, Measurement, Purpose};
@@ -33,6 +38,7 @@ struct Known {
     step: u64,
     architecture: String,
     accuracy: f64,
+    expected_accuracy: f64,
     /// Device by device.
     latencies: Vec<Latency>,
     params: usize,
@@ -61,32 +67,30 @@ impl KnownNetworks {
         // The latencies of an open step are not known yet.
         let evaluations = ledger.evaluations()?.into_iter().filter(|evaluation| evaluation.step <= closed);
         let evaluations: Vec<Evaluation> = evaluations.filter(|evaluation| evaluation.outcome.is_ok()).collect();
+        if evaluations.is_empty() {
+            return Ok(Self { networks: Vec::new() });
+        }
         let measured = measured(measurements, finals);
-        let places = 0..settings.devices.len();
-        let is_measured =
-            |e: &Evaluation| places.clone().all(|place| measured.contains_key(&(place, e.digest.as_str())));
-        let all_measured = evaluations.iter().all(is_measured);
-        let latencies = if all_measured { None } else { Some(Latencies::read(ledger, settings)?) };
+        let latencies = Latencies::read(ledger, settings)?;
+        let guide = Guide::read(ledger, settings, &latencies)?;
+        let expected = guide.expected_accuracies();
         let mut networks = Vec::new();
         for Evaluation { step, architecture, digest, outcome, .. } in evaluations {
             let line = crate::space::parse(&architecture).map_err(|error| SearchError::Ledger(error.to_string()))?;
             let network = Network::expand(&line)?;
             let tokens = settings.space.encode(&line).map_err(crate::space::SpaceError::from)?;
-            let latency = |place: usize| {
+            let latency = |(place, device): (usize, &DeviceLatencies)| {
                 let timed = measured.get(&(place, digest.as_str())).copied();
-                let predicted = latencies.as_ref().map(|latencies| {
-                    let prediction = latencies.devices()[place].predict(&tokens, &network);
-                    Interval { value: prediction.latency_ms, low: prediction.low_ms, high: prediction.high_ms }
-                });
-                Some(Latency { interval: timed.or(predicted)?, measured: timed.is_some() })
+                let Prediction { latency_ms: value, low_ms: low, high_ms: high } = device.predict(&tokens, &network);
+                Latency { interval: timed.unwrap_or(Interval { value, low, high }), measured: timed.is_some() }
             };
-            let latencies: Option<Vec<Latency>> = places.clone().map(latency).collect();
-            let (Ok(accuracy), Some(latencies)) = (outcome, latencies) else { continue };
+            let Ok(accuracy) = outcome else { continue };
             networks.push(Known {
                 step,
                 architecture,
                 accuracy,
-                latencies,
+                expected_accuracy: expected.get(digest.as_str()).copied().unwrap_or(accuracy),
+                latencies: latencies.devices().iter().enumerate().map(latency).collect(),
                 params: network.parameters(),
                 madds: network.madds(),
                 memory_mb: Resource::MemoryMb.of(&network),
@@ -105,8 +109,8 @@ impl KnownNetworks {
         self.networks.partition_point(|known| known.step <= step)
     }
 
-    /// What the run gives for an objective: the network with the best reward that the intervals of its latencies
-    /// assure, so that one whose latency is only predicted does not win by a hair.
+    /// What the run gives for an objective: the network with the best reward that its expected accuracy and the
+    /// intervals of its latencies assure, so that one whose latency is only predicted does not win by a hair.
     pub fn pick(&self, objective: &Objective) -> Pick {
         pick(&self.candidates(objective), None, objective)
     }
@@ -118,7 +122,8 @@ impl Known {
         let (values, lows, highs) = (all(|i| i.value), all(|i| i.low), all(|i| i.high));
         let reward = objective.reward(self.accuracy, &values);
         // As a function of one latency a reward has no valley: its least value over an interval is at an end.
-        let (at_low, at_high) = (objective.reward(self.accuracy, &lows), objective.reward(self.accuracy, &highs));
+        let expected = self.expected_accuracy;
+        let (at_low, at_high) = (objective.reward(expected, &lows), objective.reward(expected, &highs));
         let worse = |place: usize| {
             if at_low.devices[place].value < at_high.devices[place].value { lows[place] } else { highs[place] }
         };
@@ -126,13 +131,14 @@ impl Known {
         Candidate {
             architecture: self.architecture.clone(),
             accuracy: self.accuracy,
+            expected_accuracy: expected,
             latency_ms: reward.total.latency_ms,
             low_ms: at_low.total.latency_ms,
             high_ms: at_high.total.latency_ms,
             latency_ratio: objective.worst_ratio(&values),
             measured: self.latencies.iter().all(|latency| latency.measured),
             reward: reward.total.value,
-            reward_low: objective.reward(self.accuracy, &worst).total.value,
+            reward_low: objective.reward(expected, &worst).total.value,
             params: self.params,
             madds: self.madds,
             memory_mb: self.memory_mb,
@@ -265,6 +271,7 @@ mod tests {
                 step: 1,
                 architecture: index.to_string(),
                 accuracy,
+                expected_accuracy: accuracy - 0.01,
                 latencies: [1.0, 1.3]
                     .iter()
                     .map(|slower| Latency {
@@ -312,7 +319,7 @@ mod tests {
                         device.low_ms + share * (device.high_ms - device.low_ms)
                     };
                     let latencies: Vec<f64> = candidate.devices.iter().zip(shares).map(at).collect();
-                    let reward = objective.reward(candidate.accuracy, &latencies).total.value;
+                    let reward = objective.reward(candidate.expected_accuracy, &latencies).total.value;
                     prop_assert!(reward >= candidate.reward_low - 1e-12);
                 }
             }
