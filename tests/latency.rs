@@ -6,13 +6,17 @@ use std::path::{Path, PathBuf};
 
 use mnas::device::simulated::SimulatedDevice;
 use mnas::device::{Description, Device, DeviceError, Model, Timing};
+use mnas::latency::drift::Change;
+use mnas::latency::plan::{Part, plan};
+use mnas::latency::stopping::Ending;
 use mnas::latency::{
-    CalibrationSettings, CsvSettings, DataSet, Feature, Features, FitSettings, Metrics, Predictor, calibrate,
-    calibrate_from_csv, metrics, predict_from_csv,
+    CalibrationSettings, CsvSettings, DataSet, Drift, Feature, Features, FitSettings, Metrics, Predictor, calibrate,
+    calibrate_from_csv, measure, metrics, predict_from_csv,
 };
 use mnas::network::Network;
 use mnas::space::{self, Architecture, Space};
 use proptest::prelude::*;
+use rand::Rng as _;
 
 fn network(line: &str) -> Network {
     Network::expand(&space::parse(line).unwrap()).unwrap()
@@ -142,12 +146,11 @@ proptest! {
 
 #[test]
 fn a_device_whose_time_is_a_sum_of_features_is_recovered_from_sixty_networks() {
-    let latency = |network: &Network| {
-        let found = Features::of(network);
-        0.8 + 0.03 * found.get(Feature::Pointwise)
-            + 2.5 * found.get(Feature::Depthwise5)
-            + 40.0 * found.get(Feature::GateMadds)
-            + 0.05 * found.get(Feature::Conv3)
+    // A device whose rates are up to six times as far apart as those taken for typical.
+    let latency = |network: &Network| -> f64 {
+        let totals = Features::of(network).totals();
+        let parts = Feature::ALL.iter().zip(totals).enumerate();
+        parts.map(|(index, (kind, amount))| [0.5, 3.0][index % 2] * kind.typical_ms() * amount).sum()
     };
     let architectures = random_architectures("mnasnet", 160, 2);
     let predictor = Predictor::fit(&measured(&architectures[..60], latency), FitSettings::default()).unwrap();
@@ -324,6 +327,13 @@ fn on(progress: mnas::latency::Progress) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
+/// A calibration's measurements, but for the seconds that each took.
+fn rows_without_cost(folder: &Path) -> Vec<measure::Row> {
+    let mut rows = measure::read(&folder.join("measurements.csv")).unwrap();
+    rows.iter_mut().for_each(|row| row.seconds = 0.0);
+    rows
+}
+
 #[test]
 fn a_calibration_cut_off_anywhere_goes_on_to_the_same_measurements() {
     let folder = tempfile::tempdir().unwrap();
@@ -343,7 +353,7 @@ fn a_calibration_cut_off_anywhere_goes_on_to_the_same_measurements() {
     let stopped = calibrate(&mut simulated.clone(), &settings(), &parts, &mut |_| ControlFlow::Break(())).unwrap_err();
     assert!(stopped.to_string().contains("48 of 92"), "{stopped}");
     let resumed = calibrate(&mut simulated.clone(), &settings(), &parts, &mut on).unwrap();
-    assert_eq!(fs_err::read(&csv).unwrap(), fs_err::read(whole.join("measurements.csv")).unwrap());
+    assert_eq!(rows_without_cost(&parts), rows_without_cost(&whole));
     assert_eq!((resumed.mape, resumed.kendall), (undisturbed.mape, undisturbed.kendall));
     assert_eq!(undisturbed.noise, Some(0.0), "the simulated device repeats itself exactly");
 
@@ -362,7 +372,7 @@ fn a_calibration_leaves_a_folder_that_others_can_use() {
     assert_eq!(predictor.provenance().networks, 42);
     assert_eq!(predictor.provenance().device.as_ref().unwrap().id, "simulated");
     let page = fs_err::read_to_string(out.join("report.html")).unwrap();
-    assert_eq!(page.matches("<svg").count(), 2);
+    assert_eq!(page.matches("<svg").count(), 3);
     assert!(!page.contains("http://www.example") && !page.contains("src="), "nothing is loaded from elsewhere");
     let again = CsvSettings { networks: Some(30), ..CsvSettings::new(&out.join("measurements.csv")) };
     let from_file = calibrate_from_csv(&again, &folder.path().join("again")).unwrap();
@@ -382,6 +392,230 @@ fn a_space_without_enough_networks_is_refused_before_anything_is_measured() {
     let error = calibrate(&mut SimulatedDevice::new(1), &settings, folder.path(), &mut on).unwrap_err().to_string();
     assert!(error.contains("'tiny' holds 8 architectures"), "{error}");
     assert!(!folder.path().join("measurements.csv").exists());
+}
+
+#[test]
+fn the_order_of_the_measurements_does_not_matter() {
+    let architectures = random_architectures("demo", 60, 12);
+    let data = measured(&architectures, curved);
+    let mut order: Vec<usize> = (0..data.len()).collect();
+    order.reverse();
+    order.swap(3, 40);
+    let [first, second] =
+        [&data, &data.select(&order)].map(|data| Predictor::fit(data, FitSettings::default()).unwrap());
+    for architecture in random_architectures("demo", 20, 13) {
+        let network = Network::expand(&architecture).unwrap();
+        assert_eq!(first.predict(&network), second.predict(&network));
+    }
+}
+
+#[test]
+fn a_higher_level_gives_intervals_around_those_of_a_lower_one() {
+    let data = measured(&random_architectures("demo", 40, 14), curved);
+    let levels = [0.5, 0.8, 0.9, 0.95];
+    let predictors =
+        levels.map(|level| Predictor::fit(&data, FitSettings { level, ..FitSettings::default() }).unwrap());
+    for architecture in random_architectures("demo", 20, 15) {
+        let network = Network::expand(&architecture).unwrap();
+        let intervals = predictors.each_ref().map(|predictor| predictor.predict(&network));
+        for pair in intervals.windows(2) {
+            assert_eq!(pair[0].latency_ms, pair[1].latency_ms);
+            assert!(pair[1].low_ms <= pair[0].low_ms && pair[0].high_ms <= pair[1].high_ms, "{intervals:?}");
+        }
+    }
+}
+
+#[test]
+fn networks_unlike_those_measured_get_wider_intervals() {
+    let data = measured(&random_architectures("demo", 60, 16), curved);
+    let predictor = Predictor::fit(&data, FitSettings::default()).unwrap();
+    let width = |network: &Network| {
+        let predicted = predictor.predict(network);
+        predicted.high_ms / predicted.low_ms
+    };
+    let known = random_architectures("demo", 20, 17);
+    let widest = known.iter().map(|one| width(&Network::expand(one).unwrap())).fold(0.0, f64::max);
+    assert!(width(&network("mobilenet-v2")) > widest, "twenty times as large, and wider than any network of the space");
+}
+
+/// The same device in another setting: faster on the whole, slower at gates.
+fn other_setting(network: &Network) -> f64 {
+    0.6 * curved(network) * (1.0 + 0.02 * Features::of(network).get(Feature::GateScaled))
+}
+
+#[test]
+fn a_second_device_needs_fifteen_networks_for_what_sixty_give_without_a_first_one() {
+    let architectures = random_architectures("mnasnet", 400, 18);
+    let first = Predictor::fit(&measured(&architectures[..150], curved), FitSettings::default()).unwrap();
+    let held_out = measured(&architectures[250..], other_setting);
+    let fifteen = measured(&architectures[150..165], other_setting);
+    let warm = Predictor::warm_started(&fifteen, &first, FitSettings::default()).unwrap();
+    let cold = Predictor::fit(&measured(&architectures[150..210], other_setting), FitSettings::default()).unwrap();
+    let [warm, cold] = [&warm, &cold].map(|predictor| judge(predictor, &held_out).mape);
+    assert!(warm <= cold, "{warm} % from 15 after a warm start, {cold} % from 60 without");
+}
+
+#[test]
+fn a_device_that_is_the_first_one_again_is_predicted_as_the_first_was() {
+    let architectures = random_architectures("demo", 120, 19);
+    let first = Predictor::fit(&measured(&architectures[..60], curved), FitSettings::default()).unwrap();
+    let same = |network: &Network| first.predict(network).latency_ms;
+    let again =
+        Predictor::warm_started(&measured(&architectures[60..75], same), &first, FitSettings::default()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("predictor.json");
+    again.save(&path).unwrap();
+    let loaded = Predictor::load(&path).unwrap();
+    for architecture in &architectures[75..] {
+        let network = Network::expand(architecture).unwrap();
+        let ratio = again.predict(&network).latency_ms / first.predict(&network).latency_ms;
+        assert!((ratio - 1.0).abs() < 1e-6, "{ratio}");
+        assert_eq!(again.predict(&network), loaded.predict(&network));
+    }
+}
+
+/// A simulated device whose clock slows down and recovers, the same for every network.
+struct Moody {
+    inner: SimulatedDevice,
+    loads: usize,
+}
+
+impl Device for Moody {
+    fn description(&self) -> Description {
+        self.inner.description()
+    }
+
+    fn time(&mut self, model: &Model) -> Result<Timing, DeviceError> {
+        let mut timing = self.inner.time(model)?;
+        let slow = 1.0 + 0.15 * (self.loads as f64 / 60.0).sin().max(0.0);
+        timing.wall_ms.iter_mut().for_each(|ms| *ms *= slow);
+        self.loads += 1;
+        Ok(timing)
+    }
+}
+
+#[test]
+fn slow_spells_of_the_device_are_taken_out_of_the_measurements() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut device = Moody { inner: SimulatedDevice::new(20), loads: 0 };
+    let settings = CalibrationSettings { rounds: 5, ..settings() };
+    let found = calibrate(&mut device, &settings, folder.path(), &mut on).unwrap();
+    assert!(found.noise.unwrap() < 1.0, "15 % slower at times: {:?}", found.noise);
+    let rows = measure::read(&folder.path().join("measurements.csv")).unwrap();
+    let data = measure::data_of(&rows, &[Part::Fit, Part::Validation, Part::Repeat]).unwrap();
+    let read = DataSet::read(&folder.path().join("measurements.csv"), "latency_ms").unwrap();
+    assert_eq!(data, read, "a log is read the same by whoever reads it");
+}
+
+fn in_batches() -> CalibrationSettings {
+    CalibrationSettings { networks: 60, batch: Some(15), target_error: Some(4.5), ..settings() }
+}
+
+#[test]
+fn a_calibration_in_batches_ends_when_its_error_is_surely_reached() {
+    let folder = tempfile::tempdir().unwrap();
+    let found = calibrate(&mut SimulatedDevice::new(21), &in_batches(), folder.path(), &mut on).unwrap();
+    assert_eq!(found.ending, Some(Ending::ErrorReached), "{found:?}");
+    assert!(found.networks < 60 && found.bound <= 4.5 && found.mape < found.bound, "{found:?}");
+    let hopeless = CalibrationSettings { target_error: Some(1e-6), ..in_batches() };
+    let found = calibrate(&mut SimulatedDevice::new(21), &hopeless, &folder.path().join("all"), &mut on).unwrap();
+    assert_eq!((found.ending, found.networks), (Some(Ending::AllMeasured), 60));
+    let hurried = CalibrationSettings { target_error: None, minutes: Some(1e-6), ..in_batches() };
+    let found = calibrate(&mut SimulatedDevice::new(21), &hurried, &folder.path().join("short"), &mut on).unwrap();
+    assert_eq!((found.ending, found.networks), (Some(Ending::TimeSpent), 15));
+}
+
+#[test]
+fn a_calibration_in_batches_goes_on_after_a_crash_to_the_same_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let (whole, parts) = (folder.path().join("whole"), folder.path().join("parts"));
+    let simulated = SimulatedDevice { noise: 0.0, ..SimulatedDevice::new(22) };
+    let settings = CalibrationSettings { target_error: Some(1.0), ..in_batches() };
+    let undisturbed = calibrate(&mut simulated.clone(), &settings, &whole, &mut on).unwrap();
+    assert!(undisturbed.looks.len() > 1, "several batches: {undisturbed:?}");
+    for loads in [1, 70, 10, 25] {
+        let died = calibrate(&mut Dying { inner: simulated.clone(), loads }, &settings, &parts, &mut on);
+        assert!(died.unwrap_err().to_string().contains("unplugged"));
+    }
+    let resumed = calibrate(&mut simulated.clone(), &settings, &parts, &mut on).unwrap();
+    assert_eq!(
+        (resumed.looks, resumed.ending, resumed.mape),
+        (undisturbed.looks, undisturbed.ending, undisturbed.mape)
+    );
+    assert_eq!(rows_without_cost(&parts), rows_without_cost(&whole));
+    assert_eq!(fs_err::read_to_string(parts.join("environment.json")).unwrap().matches("\"environment\":").count(), 5);
+}
+
+#[test]
+fn every_beginning_of_a_plan_is_the_plan_for_fewer_batches() {
+    let lines = |settings: &CalibrationSettings| -> Vec<String> {
+        let planned = plan(settings).unwrap();
+        planned.iter().filter(|one| one.part == Part::Fit).map(|one| one.architecture.to_string()).collect()
+    };
+    let together = lines(&CalibrationSettings { networks: 60, ..settings() });
+    assert_eq!(together, lines(&in_batches()));
+    assert_eq!(together.iter().collect::<std::collections::HashSet<_>>().len(), 60, "no network twice");
+}
+
+/// Results of a predictor whose relative errors have this deviation, on a device slower by this factor.
+fn watched(results: usize, deviation: f64, slower: f64, seed: u64) -> Drift {
+    let (mut random, mut drift) = (mnas::seeded(seed), Drift::new(0.9));
+    for _ in 0..results {
+        // The sum of twelve uniform numbers is as good as normal.
+        let normal: f64 = (0..12).map(|_| random.r#gen::<f64>()).sum::<f64>() - 6.0;
+        let width = (1.645 * deviation).exp();
+        let predicted = mnas::latency::Prediction { latency_ms: 10.0, low_ms: 10.0 / width, high_ms: 10.0 * width };
+        drift.observe(predicted, 10.0 * slower * (deviation * normal).exp());
+    }
+    drift
+}
+
+#[test]
+fn a_predictor_that_fits_raises_at_most_one_false_alarm_in_a_thousand_results() {
+    let alarms = (0..400).filter(|seed| watched(250, 0.03, 1.0, *seed).alarm().is_some()).count();
+    // 100,000 results; a watch ends with its first alarm.
+    assert!(alarms <= 100, "{alarms} alarms");
+}
+
+#[test]
+fn a_device_that_has_changed_is_noticed_soon_and_named() {
+    for (slower, change, within) in [(1.2, Change::Slower, 5), (1.05, Change::Slower, 30), (0.9, Change::Faster, 6)] {
+        let alarms: Vec<_> = (0..50).map(|seed| watched(300, 0.03, slower, seed).alarm().expect("an alarm")).collect();
+        let mean = alarms.iter().map(|alarm| alarm.at).sum::<usize>() as f64 / alarms.len() as f64;
+        assert!(mean <= f64::from(within), "{mean} results until the alarm for {slower}");
+        let named = alarms.iter().filter(|alarm| alarm.change == change).count();
+        assert!(named >= 48, "{named} of 50 named {change:?} for {slower}");
+        for alarm in alarms {
+            assert!((alarm.typical_ratio - slower).abs() < 0.04, "{alarm:?} for {slower}");
+        }
+    }
+    let mut scattered = Drift::new(0.9);
+    for index in 0..40 {
+        let predicted = mnas::latency::Prediction { latency_ms: 10.0, low_ms: 9.5, high_ms: 10.5 };
+        scattered.observe(predicted, if index % 2 == 0 { 8.5 } else { 11.5 });
+    }
+    assert_eq!(scattered.alarm().expect("an alarm").change, Change::Scattered);
+}
+
+#[test]
+fn the_pixel_predictor_that_is_shipped_is_the_one_its_measurements_give() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("calibration/pixel-1-published");
+    let shipped = Predictor::load(&folder.join("predictor.json")).unwrap();
+    let rebuilt = tempfile::tempdir().unwrap();
+    let settings = CsvSettings { seed: 1, ..CsvSettings::new(&folder.join("measurements.csv")) };
+    calibrate_from_csv(&settings, rebuilt.path()).unwrap();
+    let rebuilt = Predictor::load(&rebuilt.path().join("predictor.json")).unwrap();
+    assert_eq!(shipped.provenance().data_hash, rebuilt.provenance().data_hash);
+    assert_eq!((shipped.provenance().networks, shipped.scales()), (47, rebuilt.scales()));
+    for line in ["mnasnet-a1", "mobilenet-v2@0.75/160", "mnasnet-b1", "efficientnet-lite0"] {
+        let [first, second] = [&shipped, &rebuilt].map(|predictor| predictor.predict(&network(line)));
+        // Another processor may round the last digits of a logarithm differently.
+        for (a, b) in [(first.latency_ms, second.latency_ms), (first.low_ms, second.low_ms)] {
+            assert!((a / b - 1.0).abs() < 1e-6, "{line}: {first:?} and {second:?}");
+        }
+    }
+    let published = predict_from_csv(&settings, Some(&shipped), &[]).unwrap();
+    assert!(published.mape < 5.0 && published.drift.is_none(), "{} {:?}", published.mape, published.drift);
 }
 
 /// A file of public measurements that is kept beside the repository, not in it.

@@ -6,12 +6,12 @@ use std::sync::atomic::Ordering;
 
 use super::device_arguments::DeviceArguments;
 use super::output::{Output, bars, interruption};
-use super::{Ending, Error};
+use super::{Ending, Error, input};
 use crate::device;
 use crate::latency::CalibrationError;
 use crate::latency::calibrate::{self, Calibration, CsvSettings};
 use crate::latency::data::LATENCY_COLUMN;
-use crate::latency::plan::CalibrationSettings;
+use crate::latency::plan::{self, CalibrationSettings};
 use crate::search::progress::Progress;
 use crate::space::Space;
 
@@ -24,10 +24,25 @@ pub struct Arguments {
     /// A CSV of other people's measurements instead: columns `architecture` and `latency_ms`.
     #[arg(long, value_name = "CSV", conflicts_with_all = ["threads", "cores", "kernels", "fallback"])]
     from: Option<PathBuf>,
-    /// The calibration folder to write; an interrupted calibration in it is continued.
+    /// The calibration folder to write; an interrupted calibration in it is continued. With --device it is
+    /// calibration/ID unless given.
+    #[arg(long, value_name = "DIR", required_unless_present = "device")]
+    out: Option<PathBuf>,
+    /// Another device's calibration to start from: this device's then takes far fewer networks (--networks 15).
     #[arg(long, value_name = "DIR")]
-    out: PathBuf,
-    /// Networks to fit (with --from: rows to fit, by default four fifths of them).
+    warm_start: Option<PathBuf>,
+    /// Measure the networks to fit in batches of N, and judge the predictor after each (with --target-error or
+    /// --minutes: 20 unless given).
+    #[arg(long, value_name = "N", conflicts_with = "from")]
+    batch: Option<usize>,
+    /// Stop after the batch that makes the predictor's mean error surely less than this, in percent; exit code 3 if
+    /// all --networks do not suffice.
+    #[arg(long, value_name = "PERCENT", value_parser = input::positive, conflicts_with = "from")]
+    target_error: Option<f64>,
+    /// Begin no further batch that would make the measuring take longer than this.
+    #[arg(long, value_name = "MINUTES", value_parser = input::positive, conflicts_with = "from")]
+    minutes: Option<f64>,
+    /// Networks to fit, at most: 100 unless given (with --from: rows to fit, by default four fifths of them).
     #[arg(long, value_name = "N")]
     networks: Option<usize>,
     /// Further networks, drawn at random, that state the error.
@@ -72,15 +87,25 @@ pub fn run(arguments: &Arguments, out: Output) -> Result<Ending, Error> {
                 networks: arguments.networks,
                 level: arguments.level,
                 seed: arguments.seed,
+                warm_start: arguments.warm_start.clone(),
                 ..CsvSettings::new(csv)
             },
-            &arguments.out,
+            &out_folder(arguments, None)?,
         )?,
     };
     out.print(&calibration, || text(&calibration))?;
-    let missed = arguments.max_error.is_some_and(|most| calibration.mape > most);
+    let missed = arguments.max_error.is_some_and(|most| calibration.mape > most)
+        || arguments.target_error.is_some_and(|target| calibration.bound > target);
     Ok(if missed { Ending::LimitNotMet } else { Ending::Done })
 }
+
+fn out_folder(arguments: &Arguments, device: Option<&str>) -> Result<PathBuf, Error> {
+    let folder = arguments.out.clone().or_else(|| device.map(calibrate::folder_of));
+    folder.ok_or_else(|| Error::new("give the folder to write with --out DIR"))
+}
+
+/// Networks of a batch where something is to be decided after each.
+const BATCH: usize = 20;
 
 /// Measures; `None` if it was interrupted.
 fn measure(arguments: &Arguments) -> Result<Option<Calibration>, Error> {
@@ -91,11 +116,16 @@ fn measure(arguments: &Arguments) -> Result<Option<Calibration>, Error> {
     settings.rounds = arguments.rounds;
     settings.level = arguments.level;
     settings.seed = arguments.seed;
+    settings.warm_start.clone_from(&arguments.warm_start);
+    (settings.target_error, settings.minutes) = (arguments.target_error, arguments.minutes);
+    let decides = settings.target_error.is_some() || settings.minutes.is_some();
+    settings.batch = arguments.batch.or(decides.then_some(BATCH));
     let mut device = device::open(&arguments.device.choice(arguments.runs, arguments.seed))?;
-    let networks = settings.networks + settings.validation + settings.repeats;
-    let bar = Progress::new("measuring", (networks * settings.rounds) as u64, 0, bars());
+    let loads = settings.rounds * plan::plan(&settings)?.len();
+    let bar = Progress::new("measuring", loads as u64, 0, bars());
     let interrupted = interruption()?;
-    let calibration = calibrate::calibrate(&mut *device, &settings, &arguments.out, &mut |progress| {
+    let out = out_folder(arguments, arguments.device.device.as_deref())?;
+    let calibration = calibrate::calibrate(&mut *device, &settings, &out, &mut |progress| {
         bar.reach(progress.done as u64);
         if interrupted.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
@@ -119,20 +149,29 @@ fn text(calibration: &Calibration) -> String {
         0 => String::new(),
         rows => format!("left out          {rows} rows without a latency\n"),
     };
+    let looks = c.looks.iter().map(|look| {
+        format!("after {:<4} networks {:.1} %, surely below {:.1} %\n", look.networks, look.mape, look.bound)
+    });
+    let ending = match c.ending {
+        Some(ending) if !c.looks.is_empty() => format!("ended             {}\n", ending.name()),
+        _ => String::new(),
+    };
     format!(
-        "fitted to {} networks, checked on {} others in {:.0} s\n\
+        "{looks}fitted to {} networks, checked on {} others in {:.0} s\n\
          mean error        {:.1} % (by multiply-adds alone {:.1} %)\n\
+         surely below      {:.1} % (99 times in a hundred)\n\
          {noise}\
          within 5 %, 10 %  {:.0} %, {:.0} % of the networks\n\
          ranks, tau        {:.3} (by multiply-adds alone {:.3}); Spearman {:.3}\n\
          intervals         hold {:.0} % of the networks, {:.0} % nominal\n\
-         {skipped}\
+         {skipped}{ending}\
          written           {}\n",
         c.networks,
         c.validation,
         c.seconds,
         c.mape,
         c.mape_by_madds,
+        c.bound,
         c.within_5,
         c.within_10,
         c.kendall,
@@ -141,5 +180,6 @@ fn text(calibration: &Calibration) -> String {
         c.coverage,
         c.level,
         c.folder.join(calibrate::REPORT).display(),
+        looks = looks.collect::<String>(),
     )
 }

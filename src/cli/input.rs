@@ -54,3 +54,11 @@ pub fn stdin_lines() -> Result<Vec<(usize, String)>, Error> {
     let lines = lines.map_err(|error| Error::new(format!("stdin: {error}")))?;
     Ok((1..).zip(lines).filter(|(_, line)| !line.trim().is_empty()).collect())
 }
+
+/// Reads a positive number, for clap.
+pub fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
+        _ => Err("expected a positive number".to_owned()),
+    }
+}

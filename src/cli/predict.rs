@@ -22,7 +22,8 @@ pub struct Arguments {
     /// A calibrated device: short for --predictor calibration/ID.
     #[arg(long, value_name = "ID")]
     device: Option<String>,
-    /// A CSV of measurements to compare with. Without a predictor, one is fitted to the file, and each of its networks
+    /// A CSV of measurements to compare with: how wrong the predictor is there, and whether the device has drifted from
+    /// it. Without a predictor, one is fitted to the file, and each of its networks
     /// is predicted by models that have not seen it.
     #[arg(long, value_name = "CSV")]
     from: Option<PathBuf>,
@@ -69,7 +70,7 @@ pub fn run(arguments: &Arguments, out: Output) -> Result<Ending, Error> {
 }
 
 fn predictor(arguments: &Arguments) -> Result<Option<Predictor>, Error> {
-    let of_device = || arguments.device.as_ref().map(|id| PathBuf::from("calibration").join(id));
+    let of_device = || arguments.device.as_deref().map(calibrate::folder_of);
     let Some(folder) = arguments.predictor.clone().or_else(of_device) else { return Ok(None) };
     Ok(Some(Predictor::load(&folder.join(calibrate::PREDICTOR))?))
 }
@@ -85,8 +86,9 @@ fn predicted(predictions: &[NamedPrediction]) -> String {
 fn comparison(compared: &CsvPrediction, asked: &[NamedPrediction]) -> String {
     let c = compared;
     let asked = if asked.is_empty() { String::new() } else { predicted(asked) + "\n" };
+    let drift = c.drift.map_or_else(String::new, |alarm| format!("\ndrift: {alarm}"));
     format!(
-        "{asked}{} measured networks: mean error {:.1} %, within 5 % {:.0} %, within 10 % {:.0} %, tau {:.3}, intervals hold {:.0} %",
+        "{asked}{} measured networks: mean error {:.1} %, within 5 % {:.0} %, within 10 % {:.0} %, tau {:.3}, intervals hold {:.0} %{drift}",
         c.pairs.len(),
         c.mape,
         c.within_5,

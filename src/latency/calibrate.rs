@@ -5,6 +5,7 @@
 //! | `plan.json` | the settings and the device, so that only the same calibration is resumed |
 //! | `measurements.csv` | one row per load (see [`crate::latency::measure`]), or the rows of somebody else's file |
 //! | `predictor.json` | the predictor, fitted to all measurements |
+//! | `environment.json` | where and when each session measured, and what happened meanwhile |
 //! | `validation.json` | the error of the predictor that was fitted to the fit part alone |
 //! | `report.html` | the same for people |
 
@@ -17,14 +18,16 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::data::{DataSet, LATENCY_COLUMN};
-use super::measure::{self, Progress};
-use super::plan::{CalibrationSettings, Part, plan};
+use super::drift::{Alarm, Drift};
+use super::measure::{self, Batch, Measuring, Progress};
+use super::plan::{CalibrationSettings, Part, batches};
 use super::predictor::{Predictor, Provenance};
 use super::selection::LEAST_NETWORKS;
-use super::validation::{Pair, Validation};
+use super::stopping::{Ending, Look};
+use super::validation::{CurvePoint, Pair, Validation};
 use super::{CalibrationError, FitSettings, Prediction, report};
 use crate::device::session::Plan;
-use crate::device::{Description, Device};
+use crate::device::{Description, Device, Environment};
 use crate::network::Network;
 use crate::space::Architecture;
 
@@ -37,6 +40,17 @@ pub const VALIDATION: &str = "validation.json";
 /// The page for people.
 pub const REPORT: &str = "report.html";
 const PLAN: &str = "plan.json";
+const ENVIRONMENT: &str = "environment.json";
+/// Where the calibrations of devices lie unless another folder is given.
+const FOLDER: &str = "calibration";
+
+/// The folder of a device's calibration: `calibration/ID`, in which whatever cannot be in a file name is an underscore.
+pub fn folder_of(device: &str) -> PathBuf {
+    let safe = |c: char| if c.is_ascii_alphanumeric() || "-_.".contains(c) { c } else { '_' };
+    let name: String = device.chars().map(safe).collect();
+    // A name of dots would leave the folder.
+    Path::new(FOLDER).join(name.strip_prefix('.').map_or(name.clone(), |rest| format!("_{rest}")))
+}
 
 /// What a calibration found; its fields are those of `mnas calibrate --json`.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -67,6 +81,12 @@ pub struct Calibration {
     pub kendall_by_madds: f64,
     /// Rows of a file without a latency, which were left out.
     pub unmeasured: usize,
+    /// Why the measuring ended; `null` for a file.
+    pub ending: Option<Ending>,
+    /// How good the predictor was after each batch but the last; empty where nothing was measured in batches.
+    pub looks: Vec<Look>,
+    /// What the true mean error is surely below, in percent.
+    pub bound: f64,
     /// How long this call took.
     pub seconds: f64,
     /// The folder.
@@ -84,20 +104,96 @@ pub fn calibrate(
     progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
 ) -> Result<Calibration, CalibrationError> {
     let start = Instant::now();
-    let planned = plan(settings)?;
+    let batches = batches(settings)?;
     let description = device.description();
-    claim(out, &record(settings, &description))?;
-    let schedule = Plan { rounds: settings.rounds, seed: settings.seed };
-    let rows = measure::measure(device, &planned, schedule, &out.join(MEASUREMENTS), progress)?;
+    let warm = settings.warm_start.as_deref().map(load_predictor).transpose()?;
+    claim(out, &record(settings, &description, warm.as_ref()))?;
+    let mut environments = read_environments(&out.join(ENVIRONMENT))?;
+    environments.push(json!({ "environment": Environment::of(device) }));
+    write_json(&out.join(ENVIRONMENT), &environments)?;
+    let mut measuring = Measuring::open(&out.join(MEASUREMENTS))?;
+    let fit = FitSettings { seed: settings.seed, level: settings.level };
+    let total = settings.rounds * batches.iter().map(Vec::len).sum::<usize>();
+    let (mut ending, mut looks) = (Ending::AllMeasured, Vec::new());
+    for (index, planned) in batches.iter().enumerate() {
+        let further = settings.rounds * planned.len();
+        if let Some(why) = enough(&measuring, further, settings, warm.as_ref(), &mut looks)? {
+            ending = why;
+            break;
+        }
+        let schedule = Plan { rounds: settings.rounds, seed: settings.seed };
+        measuring.batch(device, Batch { planned, schedule, index }, total, progress)?;
+    }
+    measuring.finish()?;
+    if let Some(last) = environments.last_mut() {
+        // As it was at the end, and what happened meanwhile.
+        *last = json!({ "environment": Environment::of(device), "incidents": device.incidents() });
+        write_json(&out.join(ENVIRONMENT), &environments)?;
+    }
+    let rows = measuring.rows();
     let parts = Parts {
-        fit: measure::data_of(&rows, &[Part::Fit])?,
-        held_out: measure::data_of(&rows, &[Part::Validation])?,
-        all: measure::data_of(&rows, &[Part::Fit, Part::Validation, Part::Repeat])?,
-        noise: measure::noise_floor(&rows)?,
+        fit: measure::data_of(rows, &[Part::Fit])?,
+        held_out: measure::data_of(rows, &[Part::Validation])?,
+        all: measure::data_of(rows, &[Part::Fit, Part::Validation, Part::Repeat])?,
+        noise: measure::noise_floor(rows)?,
         device: Some(description),
         source: format!("space {}", settings.space.name),
+        warm,
+        environments,
+        ending: Some(ending),
+        looks,
     };
-    parts.finish(FitSettings { seed: settings.seed, level: settings.level }, out, start)
+    parts.finish(fit, out, start)
+}
+
+/// Whether the batches so far suffice; never while there are rows of a further one on file. Depends on the rows alone,
+/// so that a calibration that was interrupted ends where one that was not does.
+fn enough(
+    measuring: &Measuring,
+    further: usize,
+    settings: &CalibrationSettings,
+    warm: Option<&Predictor>,
+    looks: &mut Vec<Look>,
+) -> Result<Option<Ending>, CalibrationError> {
+    let rows = measuring.rows();
+    if rows.is_empty() || (settings.target_error, settings.minutes) == (None, None) {
+        return Ok(None);
+    }
+    let fit = FitSettings { seed: settings.seed, level: settings.level };
+    let look =
+        Look::at(&measure::data_of(rows, &[Part::Fit])?, &measure::data_of(rows, &[Part::Validation])?, warm, fit)?;
+    looks.push(look);
+    let seconds: f64 = rows.iter().map(|row| row.seconds).sum();
+    let afterwards = seconds * (1.0 + further as f64 / rows.len() as f64);
+    Ok(match (settings.target_error, settings.minutes) {
+        _ if measuring.on_file() > rows.len() => None,
+        (Some(target), _) if look.bound <= target => Some(Ending::ErrorReached),
+        (_, Some(minutes)) if afterwards > 60.0 * minutes => Some(Ending::TimeSpent),
+        _ => None,
+    })
+}
+
+/// The predictor of a calibration's folder.
+///
+/// # Errors
+/// As [`Predictor::load`].
+pub fn load_predictor(folder: &Path) -> Result<Predictor, CalibrationError> {
+    Ok(Predictor::load(&folder.join(PREDICTOR))?)
+}
+
+/// The environments of the sessions so far.
+fn read_environments(path: &Path) -> Result<Vec<Value>, CalibrationError> {
+    if !path.exists() {
+        return Ok(Vec::new());
+    }
+    // A file that is not whole says nothing, and the measurements need it not.
+    Ok(serde_json::from_str(&fs_err::read_to_string(path)?).unwrap_or_default())
+}
+
+fn write_json(path: &Path, value: &impl Serialize) -> Result<(), CalibrationError> {
+    let mut text = serde_json::to_string_pretty(value).map_err(std::io::Error::from)?;
+    text.push('\n');
+    Ok(crate::files::write_atomically(path, text.as_bytes())?)
 }
 
 /// Other people's measurements.
@@ -113,13 +209,15 @@ pub struct CsvSettings {
     pub level: f64,
     /// Seed of the draw and the folds.
     pub seed: u64,
+    /// Folder of another device's calibration to start from.
+    pub warm_start: Option<PathBuf>,
 }
 
 impl CsvSettings {
     /// The defaults for a file.
     pub fn new(csv: &Path) -> Self {
         let csv = csv.to_owned();
-        Self { csv, latency_column: LATENCY_COLUMN.to_owned(), networks: None, level: 0.9, seed: 0 }
+        Self { csv, latency_column: LATENCY_COLUMN.to_owned(), networks: None, level: 0.9, seed: 0, warm_start: None }
     }
 
     fn fit(&self) -> FitSettings {
@@ -149,7 +247,11 @@ pub fn calibrate_from_csv(settings: &CsvSettings, out: &Path) -> Result<Calibrat
     let (fit, held_out) = (all.select(&order[..count]), all.select(&order[count..]));
     let source = settings.csv.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let source = format!("{source}, column {}", settings.latency_column);
-    Parts { fit, held_out, all, noise: None, device: None, source }.finish(settings.fit(), out, start)
+    let warm = settings.warm_start.as_deref().map(load_predictor).transpose()?;
+    let (environments, looks) = (Vec::new(), Vec::new());
+    let parts =
+        Parts { fit, held_out, all, noise: None, device: None, source, warm, environments, ending: None, looks };
+    parts.finish(settings.fit(), out, start)
 }
 
 /// The measurements of a calibration.
@@ -160,15 +262,31 @@ struct Parts {
     noise: Option<f64>,
     device: Option<Description>,
     source: String,
+    warm: Option<Predictor>,
+    environments: Vec<Value>,
+    ending: Option<Ending>,
+    looks: Vec<Look>,
 }
+
+/// Numbers of networks of the learning curve.
+const CURVE: [usize; 9] = [15, 20, 30, 50, 75, 100, 150, 200, 300];
 
 impl Parts {
     fn finish(self, settings: FitSettings, out: &Path, start: Instant) -> Result<Calibration, CalibrationError> {
         let fitted = |data: &DataSet| -> Result<Predictor, CalibrationError> {
             let provenance = Provenance::now(data, self.device.clone(), &self.source);
-            Ok(Predictor::fit(data, settings)?.with_provenance(provenance))
+            let (predictor, _) = Predictor::cross_validated_from(self.warm.as_ref(), data, settings)?;
+            Ok(predictor.with_provenance(provenance))
         };
-        let validation = Validation::of(&fitted(&self.fit)?, &self.fit, &self.held_out, self.noise);
+        let mut validation = Validation::of(&fitted(&self.fit)?, &self.fit, &self.held_out, self.noise);
+        let last = Look::at(&self.fit, &self.held_out, self.warm.as_ref(), settings)?;
+        validation.environments = self.environments.clone();
+        for count in CURVE.into_iter().filter(|count| *count < self.fit.len()) {
+            let beginning = self.fit.select(&(0..count).collect::<Vec<_>>());
+            let look = Look::at(&beginning, &self.held_out, self.warm.as_ref(), settings)?;
+            validation.curve.push(CurvePoint { networks: count, mape: look.mape });
+        }
+        validation.curve.push(CurvePoint { networks: last.networks, mape: last.mape });
         fitted(&self.all)?.save(&out.join(PREDICTOR))?;
         validation.save(&out.join(VALIDATION))?;
         crate::files::write_atomically(&out.join(REPORT), report::html(&validation)?.as_bytes())?;
@@ -186,6 +304,9 @@ impl Parts {
             mape_by_madds: validation.by_madds.mape,
             kendall_by_madds: validation.by_madds.kendall,
             unmeasured: self.all.unmeasured(),
+            ending: self.ending,
+            looks: self.looks,
+            bound: last.bound,
             seconds: start.elapsed().as_secs_f64(),
             folder: out.to_owned(),
         })
@@ -206,14 +327,20 @@ fn write_canonical(data: &DataSet, path: &Path) -> Result<(), CalibrationError> 
 }
 
 /// What must be equal for a calibration to be continued.
-fn record(settings: &CalibrationSettings, device: &Description) -> Value {
-    let CalibrationSettings { space, networks, validation, repeats, rounds, seed, level: _, limits } = settings;
+fn record(settings: &CalibrationSettings, device: &Description, warm: Option<&Predictor>) -> Value {
+    let CalibrationSettings { space, networks, validation, repeats, rounds, seed, limits, batch, .. } = settings;
     let mut record = json!({
         "space": space, "networks": networks, "validation": validation, "repeats": repeats, "rounds": rounds,
         "seed": seed, "device": device,
     });
     if limits.any() {
         record["limits"] = json!(limits);
+    }
+    if let Some(batch) = batch {
+        record["batch"] = json!(batch);
+    }
+    if let Some(warm) = warm {
+        record["warm_start"] = json!(warm.provenance().data_hash);
     }
     record
 }
@@ -222,18 +349,31 @@ fn record(settings: &CalibrationSettings, device: &Description) -> Value {
 fn claim(out: &Path, record: &Value) -> Result<(), CalibrationError> {
     let path = out.join(PLAN);
     if !path.exists() {
-        let mut text = serde_json::to_string_pretty(record).map_err(std::io::Error::from)?;
-        text.push('\n');
-        return Ok(crate::files::write_atomically(&path, text.as_bytes())?);
+        return write_json(&path, record);
     }
     let text = fs_err::read_to_string(&path)?;
     let other = |field: String| CalibrationError::OtherPlan { path: path.display().to_string(), field };
     let found: Value = serde_json::from_str(&text).map_err(|_| other("everything (it is not whole)".to_owned()))?;
-    let differs = |field: &&String| found.get(field.as_str()) != record.get(field.as_str());
-    match record.as_object().and_then(|fields| fields.keys().find(differs)) {
-        Some(field) => Err(other(field.clone())),
-        None => Ok(()),
-    }
+    difference(&found, record).map_or(Ok(()), |field| Err(other(field)))
+}
+
+/// The first field, by path, in which two records differ, with both values where they are short.
+fn difference(there: &Value, here: &Value) -> Option<String> {
+    let fields = |value: &Value| value.as_object().map(|fields| fields.keys().cloned().collect::<Vec<_>>());
+    let (Some(keys), Some(more)) = (fields(here), fields(there)) else {
+        let short = |value: &Value| matches!(value, Value::Array(_) | Value::Object(_));
+        return (there != here).then(|| match short(there) || short(here) {
+            true => String::new(),
+            false => format!(" ({there} there, {here} here)"),
+        });
+    };
+    let keys = keys.into_iter().chain(more.into_iter().filter(|key| here.get(key).is_none()));
+    let differing = |key: String| {
+        let deeper = difference(there.get(&key).unwrap_or(&Value::Null), here.get(&key).unwrap_or(&Value::Null))?;
+        let dot = if deeper.is_empty() || deeper.starts_with(' ') { "" } else { "." };
+        Some(format!("{key}{dot}{deeper}"))
+    };
+    keys.into_iter().find_map(differing)
 }
 
 /// What a predictor says about one network; an entry of `mnas predict --json`'s `predictions`.
@@ -278,6 +418,9 @@ pub struct CsvPrediction {
     pub kendall: f64,
     /// Percent of the file's networks inside their interval.
     pub coverage: f64,
+    /// Whether the predictor given no longer fits, by the file's networks in order; `null` where it does, or where
+    /// none was given.
+    pub drift: Option<Alarm>,
 }
 
 /// Predicts `architectures` and every network of a file, and compares the latter with what the file says. Without a
@@ -303,6 +446,11 @@ pub fn predict_from_csv(
         }
     };
     let Validation { pairs, metrics, coverage, .. } = validation;
+    let drift = predictor.and_then(|predictor| {
+        let mut drift = Drift::new(predictor.level());
+        pairs.iter().for_each(|pair| drift.observe(pair.predicted, pair.measured_ms));
+        drift.alarm()
+    });
     let of_pair = |pair: &Pair| NamedPrediction { architecture: pair.architecture.clone(), predicted: pair.predicted };
     predictions.extend(pairs.iter().map(of_pair));
     Ok(CsvPrediction {
@@ -313,5 +461,6 @@ pub fn predict_from_csv(
         within_10: metrics.within_10,
         kendall: metrics.kendall,
         coverage,
+        drift,
     })
 }

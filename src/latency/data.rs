@@ -7,7 +7,8 @@
 //! | `source` | optional: where the number comes from, where one file holds several (runtimes, papers) |
 //! | `samples` | optional: runs behind the number |
 //!
-//! A file without `architecture` may name published networks by `model` (`_` reads as `-`), `width_multiplier` and
+//! The log of a calibration has `part` and `round`, too; its rows are freed of the device's pace
+//! ([`crate::latency::pace`]). A file without `architecture` may name published networks by `model` (`_` reads as `-`), `width_multiplier` and
 //! `input_size` instead.
 //! Several rows of one architecture and source are repeated measurements. Whatever else a machine does can only add
 //! time, so their lower quartile counts, not their median (see [`crate::latency::measure`] for what that gains). A row whose latency is empty was not measured; such rows are counted, not guessed.
@@ -28,6 +29,7 @@ use serde::{Deserialize, Serialize};
 
 use super::features::Features;
 use super::metrics::quantile;
+use super::pace::{TimedLoad, paces};
 use crate::device::session::Statistic;
 use crate::network::{ExpandError, Network};
 use crate::space::{self, Architecture, ArchitectureError};
@@ -139,15 +141,17 @@ impl DataSet {
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text);
         let columns = Columns::find(reader.headers().map_err(failed)?, origin, latency_column)?;
         let mut data = Self::default();
+        let mut loads = Vec::new();
         for record in reader.records() {
             let record = record.map_err(failed)?;
             match columns.latency(&record)? {
                 None => data.unmeasured += 1,
-                Some(latency_ms) => {
-                    let (architecture, network) = columns.architecture(&record)?;
-                    data.add(architecture, Features::of(&network), latency_ms, columns.source(&record));
-                }
+                Some(latency_ms) => loads.push((columns.architecture(&record)?, latency_ms, record)),
             }
+        }
+        let paces = columns.paces(&loads.iter().map(|(_, ms, record)| (record, *ms)).collect::<Vec<_>>());
+        for (((architecture, network), latency_ms, record), pace) in loads.into_iter().zip(paces) {
+            data.add(architecture, Features::of(&network), latency_ms / pace, columns.source(&record));
         }
         Ok(data)
     }
@@ -259,7 +263,15 @@ struct Columns<'a> {
     latency: usize,
     latency_name: &'a str,
     source: Option<usize>,
+    log: Option<LogColumns>,
     network: NetworkColumns,
+}
+
+/// The columns that only a calibration's own log has.
+struct LogColumns {
+    architecture: usize,
+    part: usize,
+    batch: Option<usize>,
 }
 
 enum NetworkColumns {
@@ -285,7 +297,13 @@ impl<'a> Columns<'a> {
             (None, None) => return Err(missing("architecture")),
         };
         let latency = position(latency_name).ok_or_else(|| missing(latency_name))?;
-        Ok(Self { origin, latency, latency_name, source: position("source"), network })
+        let log = match (position("architecture"), position("part"), position("round")) {
+            (Some(architecture), Some(part), Some(_)) => {
+                Some(LogColumns { architecture, part, batch: position("batch") })
+            }
+            _ => None,
+        };
+        Ok(Self { origin, latency, latency_name, source: position("source"), log, network })
     }
 
     fn latency(&self, record: &csv::StringRecord) -> Result<Option<f64>, DataError> {
@@ -301,6 +319,24 @@ impl<'a> Columns<'a> {
                 found: text.to_owned(),
             }),
         }
+    }
+
+    /// The device's pace at every row: 1 for all but a calibration's log, whose rows stand in the order of their timing.
+    fn paces(&self, loads: &[(&csv::StringRecord, f64)]) -> Vec<f64> {
+        let Some(&LogColumns { architecture, part, batch }) = self.log.as_ref() else { return vec![1.0; loads.len()] };
+        let load = |(record, latency_ms): &(&'_ csv::StringRecord, f64)| {
+            // A file without batches is one batch.
+            let batch = batch.and_then(|column| record[column].parse().ok()).unwrap_or(0);
+            (record[architecture].to_owned(), record[part].to_owned(), batch, *latency_ms)
+        };
+        let loads: Vec<(String, String, usize, f64)> = loads.iter().map(load).collect();
+        let timed = loads.iter().map(|(architecture, part, batch, latency_ms)| TimedLoad {
+            architecture,
+            part,
+            batch: *batch,
+            latency_ms: *latency_ms,
+        });
+        paces(&timed.collect::<Vec<_>>())
     }
 
     fn source<'r>(&self, record: &'r csv::StringRecord) -> &'r str {

@@ -14,15 +14,19 @@
 //! | `median_ms` | median of the load's runs |
 //! | `samples` | runs of the load |
 //! | `source` | the device's id |
-//! | `part` | `fit`, `validation` or `repeat` |
-//! | `round` | from 1 |
+//! | `part` | `fit`, `validation`, `repeat` or `anchor` |
+//! | `round` | from 1 in every batch |
+//! | `batch` | from 0 |
+//! | `seconds` | what the load cost, writing the model and warm-up included |
 //!
-//! A row is appended in one piece and synced. After a crash the rows on disk are the loads that need not be repeated;
+//! What is on file is what was measured; the device's pace is taken out when the file is read (see
+//! [`crate::latency::pace`]). A row is appended in one piece and synced. After a crash the rows on disk are the loads that need not be repeated;
 //! a row cut short is removed.
 
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use ndarray::{ArrayD, IxDyn};
 use serde::{Deserialize, Serialize};
@@ -30,6 +34,7 @@ use serde::{Deserialize, Serialize};
 use super::CalibrationError;
 use super::data::DataSet;
 use super::metrics::median;
+use super::pace::{TimedLoad, paces};
 use super::plan::{Part, Planned};
 use crate::device::session::{Plan, Statistic, Turn};
 use crate::device::{Device, DeviceError, Model, Timing};
@@ -62,6 +67,19 @@ pub struct Row {
     pub part: Part,
     /// From 1.
     pub round: usize,
+    /// From 0.
+    #[serde(default)]
+    pub batch: usize,
+    /// What the load cost.
+    #[serde(default)]
+    pub seconds: f64,
+}
+
+impl Row {
+    fn timed(&self) -> TimedLoad<'_> {
+        let Self { architecture, latency_ms, part, batch, .. } = self;
+        TimedLoad { architecture, part: part.name(), batch: *batch, latency_ms: *latency_ms }
+    }
 }
 
 /// A .tflite of an architecture for timing only. The weights are a fixed pattern of the size trained ones have: what
@@ -142,47 +160,117 @@ pub struct Load {
     pub samples: usize,
 }
 
-/// Measures `planned` in rounds, continuing the file at `path` if there is one, and gives all rows in order.
-///
-/// # Errors
-/// A failing device, file errors, [`CalibrationError::OtherRows`] if the file is not the beginning of this very plan,
-/// and [`CalibrationError::Interrupted`] when `progress` says so. Rows on disk stay.
-pub fn measure(
-    device: &mut dyn Device,
-    planned: &[Planned],
-    schedule: Plan,
-    path: &Path,
-    progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
-) -> Result<Vec<Row>, CalibrationError> {
-    let turns = schedule.turns(planned.len());
-    let mut log = Log::open(path)?;
-    let source = device.description().id;
-    for (index, (row, turn)) in log.rows.iter().zip(&turns).enumerate() {
-        let expected = &planned[turn.model];
-        if row.architecture != expected.architecture.to_string()
-            || (row.part, row.round) != (expected.part, turn.round + 1)
-            || !(row.latency_ms > 0.0 && row.latency_ms.is_finite())
-        {
-            return Err(CalibrationError::OtherRows { path: path.display().to_string(), line: index + 2 });
+/// One batch's networks and how often each is loaded.
+#[derive(Debug, Clone, Copy)]
+pub struct Batch<'a> {
+    /// The networks.
+    pub planned: &'a [Planned],
+    /// Rounds and order.
+    pub schedule: Plan,
+    /// From 0.
+    pub index: usize,
+}
+
+impl Batch<'_> {
+    fn turns(&self) -> Vec<Turn> {
+        let seed = self.schedule.seed.wrapping_add(self.index as u64);
+        Plan { seed, ..self.schedule }.turns(self.planned.len())
+    }
+
+    fn is_of(&self, row: &Row, turn: Turn) -> bool {
+        let expected = &self.planned[turn.model];
+        row.architecture == expected.architecture.to_string()
+            && (row.part, row.round, row.batch) == (expected.part, turn.round + 1, self.index)
+            && row.latency_ms > 0.0
+            && row.latency_ms.is_finite()
+    }
+}
+
+/// The file of measurements, continued batch by batch.
+pub struct Measuring {
+    log: Log,
+    path: PathBuf,
+    /// Rows on file that a batch has claimed.
+    claimed: usize,
+}
+
+impl Measuring {
+    /// Opens the file, or makes it; a row that was cut short is removed.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or rows that are not a calibration's.
+    pub fn open(path: &Path) -> Result<Self, CalibrationError> {
+        Ok(Self { log: Log::open(path)?, path: path.to_owned(), claimed: 0 })
+    }
+
+    /// The rows of the batches so far.
+    pub fn rows(&self) -> &[Row] {
+        &self.log.rows[..self.claimed]
+    }
+
+    /// How many rows are on file, whether or not a batch has claimed them.
+    pub fn on_file(&self) -> usize {
+        self.log.rows.len()
+    }
+
+    /// Checks that no rows are left that no batch has claimed.
+    ///
+    /// # Errors
+    /// [`CalibrationError::OtherRows`].
+    pub fn finish(&self) -> Result<(), CalibrationError> {
+        if self.log.rows.len() > self.claimed { Err(self.foreign(self.claimed)) } else { Ok(()) }
+    }
+
+    fn foreign(&self, index: usize) -> CalibrationError {
+        CalibrationError::OtherRows { path: self.path.display().to_string(), line: index + 2 }
+    }
+
+    /// Measures a batch, or what the file lacks of it. `total` is the number of loads that may be measured in all.
+    ///
+    /// # Errors
+    /// A failing device, file errors, [`CalibrationError::OtherRows`] if the file does not go on with this very batch,
+    /// and [`CalibrationError::Interrupted`] when `progress` says so. Rows on disk stay.
+    pub fn batch(
+        &mut self,
+        device: &mut dyn Device,
+        batch: Batch<'_>,
+        total: usize,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
+    ) -> Result<(), CalibrationError> {
+        let source = device.description().id;
+        for turn in batch.turns() {
+            if let Some(row) = self.log.rows.get(self.claimed) {
+                if !batch.is_of(row, turn) {
+                    return Err(self.foreign(self.claimed));
+                }
+            } else {
+                if progress(Progress { done: self.claimed, total }).is_break() {
+                    return Err(CalibrationError::Interrupted { done: self.claimed, total });
+                }
+                let Planned { architecture, part } = &batch.planned[turn.model];
+                let start = Instant::now();
+                let model = model_for(device, architecture)?;
+                let Load { latency_ms, median_ms, samples } = time_load(device, &model)?;
+                let (architecture, source, round) = (architecture.to_string(), source.clone(), turn.round + 1);
+                let (part, batch, seconds) = (*part, batch.index, start.elapsed().as_secs_f64());
+                self.log.append(Row {
+                    architecture,
+                    latency_ms,
+                    median_ms,
+                    samples,
+                    source,
+                    part,
+                    round,
+                    batch,
+                    seconds,
+                })?;
+            }
+            self.claimed += 1;
         }
+        // The last load is done whether or not the observer wants more.
+        let _ = progress(Progress { done: self.claimed, total });
+        Ok(())
     }
-    if log.rows.len() > turns.len() {
-        return Err(CalibrationError::OtherRows { path: path.display().to_string(), line: turns.len() + 2 });
-    }
-    for Turn { round, model } in turns.iter().skip(log.rows.len()) {
-        let at = Progress { done: log.rows.len(), total: turns.len() };
-        if progress(at).is_break() {
-            return Err(CalibrationError::Interrupted { done: at.done, total: at.total });
-        }
-        let Planned { architecture, part } = &planned[*model];
-        let Load { latency_ms, median_ms, samples } = time_load(device, &timing_model(architecture)?)?;
-        let architecture = architecture.to_string();
-        let source = source.clone();
-        log.append(Row { architecture, latency_ms, median_ms, samples, source, part: *part, round: round + 1 })?;
-    }
-    // The last load is done whether or not the observer wants more.
-    let _ = progress(Progress { done: turns.len(), total: turns.len() });
-    Ok(log.rows)
 }
 
 /// All rows of a calibration's file of measurements; one that was cut short at the end is left out.
@@ -204,14 +292,15 @@ fn parse(text: &str, path: &Path) -> Result<Vec<Row>, CalibrationError> {
     rows.map_err(|error| CalibrationError::Rows { path: path.display().to_string(), error })
 }
 
-/// The rows of some part as measurements.
+/// The rows of some part as measurements, freed of the device's pace.
 ///
 /// # Errors
 /// An architecture that cannot be read.
 pub fn data_of(rows: &[Row], parts: &[Part]) -> Result<DataSet, CalibrationError> {
+    let paces = paces(&rows.iter().map(Row::timed).collect::<Vec<_>>());
     let mut data = DataSet::default();
-    for row in rows.iter().filter(|row| parts.contains(&row.part)) {
-        data.push(&crate::space::parse(&row.architecture)?, row.latency_ms, &row.source)?;
+    for (row, pace) in rows.iter().zip(paces).filter(|(row, _)| parts.contains(&row.part)) {
+        data.push(&crate::space::parse(&row.architecture)?, row.latency_ms / pace, &row.source)?;
     }
     Ok(data)
 }

@@ -7,14 +7,17 @@
 //! | a rate for each kind of work, a Gaussian process over layers for what these get wrong, an interval | [`rates`], [`process`], [`selection`] |
 //! | the [`Predictor`], saved with its provenance | [`predictor`] |
 //! | how good it is | [`metrics`], [`validation`], [`report`] |
-//! | measuring a device for it | [`plan`], [`measure`], [`mod@calibrate`] |
+//! | whether it still fits | [`drift`] |
+//! | measuring a device for it | [`plan`], [`measure`], [`pace`], [`stopping`], [`mod@calibrate`] |
 
 pub mod calibrate;
 pub mod data;
+pub mod drift;
 pub mod features;
 pub mod measure;
 pub mod metrics;
 mod model;
+pub mod pace;
 pub mod plan;
 pub mod predictor;
 pub mod process;
@@ -22,12 +25,14 @@ pub mod rates;
 pub mod report;
 
 pub mod selection;
+pub mod stopping;
 pub mod validation;
 
 pub use calibrate::{
     Calibration, CsvPrediction, CsvSettings, NamedPrediction, calibrate, calibrate_from_csv, predict, predict_from_csv,
 };
 pub use data::{DataError, DataSet, Measurement};
+pub use drift::Drift;
 pub use features::{Feature, Features};
 pub use measure::{Progress, timing_model};
 pub use metrics::Metrics;

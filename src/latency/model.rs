@@ -147,6 +147,14 @@ impl Model {
         Self::ready(guess, stored, &rows.iter().collect::<Vec<_>>()).map_err(|error| error.to_string())
     }
 
+    /// The other device's model that is the first guess, if it is one.
+    pub fn other(&self) -> Option<&Arc<Model>> {
+        match &self.guess {
+            Guess::Rates(_) => None,
+            Guess::Warm { model, .. } => Some(model),
+        }
+    }
+
     /// As it is stored.
     pub fn stored(&self) -> &StoredModel {
         &self.stored

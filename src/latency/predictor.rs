@@ -115,15 +115,7 @@ impl Predictor {
     /// # Errors
     /// [`FitError`]: too few networks, or numbers that no regressor can handle.
     pub fn fit(data: &DataSet, settings: FitSettings) -> Result<Self, FitError> {
-        Ok(Self::cross_validated(data, settings)?.0)
-    }
-
-    /// Fits measurements and gives beside the predictor what models that had not seen a measurement made of it.
-    ///
-    /// # Errors
-    /// As [`Predictor::fit`].
-    pub fn cross_validated(data: &DataSet, settings: FitSettings) -> Result<(Self, Vec<Prediction>), FitError> {
-        Self::fitted(data, None, settings)
+        Ok(Self::cross_validated_from(None, data, settings)?.0)
     }
 
     /// Fits measurements of a device of which another one's predictor is a good first guess: far fewer suffice.
@@ -131,12 +123,34 @@ impl Predictor {
     /// # Errors
     /// As [`Predictor::fit`].
     pub fn warm_started(data: &DataSet, other: &Predictor, settings: FitSettings) -> Result<Self, FitError> {
-        Ok(Self::fitted(data, Some(other), settings)?.0)
+        Ok(Self::cross_validated_from(Some(other), data, settings)?.0)
     }
 
-    fn fitted(
-        data: &DataSet,
+    /// Fits measurements as this predictor was fitted: from the same other device's predictor if it had one.
+    ///
+    /// # Errors
+    /// As [`Predictor::fit`].
+    pub fn refitted(&self, data: &DataSet, settings: FitSettings) -> Result<Self, FitError> {
+        let other = self.model.other().map(|model| Self { model: model.clone(), ..self.clone() });
+        Ok(Self::cross_validated_from(other.as_ref(), data, settings)?.0)
+    }
+
+    /// Fits measurements and gives beside the predictor what models that had not seen a measurement made of it.
+    ///
+    /// # Errors
+    /// As [`Predictor::fit`].
+    pub fn cross_validated(data: &DataSet, settings: FitSettings) -> Result<(Self, Vec<Prediction>), FitError> {
+        Self::cross_validated_from(None, data, settings)
+    }
+
+    /// Fits measurements, from another device's predictor if one is given, and gives beside the predictor what models
+    /// that had not seen a measurement made of it.
+    ///
+    /// # Errors
+    /// As [`Predictor::fit`].
+    pub fn cross_validated_from(
         other: Option<&Predictor>,
+        data: &DataSet,
         settings: FitSettings,
     ) -> Result<(Self, Vec<Prediction>), FitError> {
         let found = selection::fit(data, other.map(|other| &other.model), settings)?;

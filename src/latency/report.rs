@@ -6,7 +6,7 @@ use plotters::prelude::*;
 use super::CalibrationError;
 use super::metrics::Metrics;
 use super::selection::Candidate;
-use super::validation::{Pair, Validation};
+use super::validation::{CurvePoint, Pair, Validation};
 
 const BLUE: RGBColor = RGBColor(0x1f, 0x5f, 0xa8);
 const ORANGE: RGBColor = RGBColor(0xd0, 0x7a, 0x1c);
@@ -44,6 +44,7 @@ pub fn html(validation: &Validation) -> Result<String, CalibrationError> {
         drawn.map_err(|error| CalibrationError::Plot(error.to_string()))
     };
     let (scatter, errors) = (plot(scatter(&validation.pairs))?, plot(histogram(&validation.pairs))?);
+    let curve = plot(learning_curve(&validation.curve, validation.noise))?;
     let Validation { networks, validation: held_out, level, .. } = validation;
     Ok(format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
@@ -53,15 +54,18 @@ pub fn html(validation: &Validation) -> Result<String, CalibrationError> {
          <div class=\"plots\"><figure>{scatter}<figcaption>Every held-out network, with the interval that should hold \
          the measurement in {level:.0} % of cases; the band is ±10 %.</figcaption></figure>\n\
          <figure>{errors}<figcaption>Relative errors of the predictor and of milliseconds proportional to \
-         multiply-adds; the outermost bars hold everything beyond.</figcaption></figure></div>\n\
+         multiply-adds; the outermost bars hold everything beyond.</figcaption></figure>\n\
+         <figure>{curve}<figcaption>The same error had fewer networks been measured. Below the line of the noise floor \
+         no predictor can come.</figcaption></figure></div>\n\
          <h2>Compared with multiply-adds</h2>{comparison}\n<h2>What each part of the predictor adds</h2>{candidates}\n\
-         <h2>Largest errors</h2>{worst}\n<h2>Provenance</h2>{provenance}\n</main></body></html>\n",
+         <h2>Largest errors</h2>{worst}\n<h2>Provenance</h2>{provenance}\n{environments}</main></body></html>\n",
         subject = escape(&subject(validation)),
         tiles = tiles(validation),
         comparison = comparison(validation),
         candidates = candidates(&validation.candidates),
         worst = worst(&validation.pairs),
         provenance = provenance(validation),
+        environments = environments(&validation.environments),
     ))
 }
 
@@ -149,6 +153,34 @@ fn provenance(validation: &Validation) -> String {
     let row =
         |(name, value): &(&str, String)| format!("<tr><td>{name}</td><td class=\"text\">{}</td></tr>", escape(value));
     format!("<table>{}</table>", rows.iter().map(row).collect::<String>())
+}
+
+/// Every session's environment, field by field.
+fn environments(environments: &[serde_json::Value]) -> String {
+    let session = |(index, environment): (usize, &serde_json::Value)| {
+        let mut rows = Vec::new();
+        flatten("", environment, &mut rows);
+        let row = |(name, value): &(String, String)| {
+            format!("<tr><td>{}</td><td class=\"text\">{}</td></tr>", escape(name), escape(value))
+        };
+        let rows: String = rows.iter().map(row).collect();
+        format!("<h2>Environment of session {}</h2><table>{rows}</table>\n", index + 1)
+    };
+    environments.iter().enumerate().map(session).collect()
+}
+
+fn flatten(name: &str, value: &serde_json::Value, rows: &mut Vec<(String, String)>) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            for (field, value) in fields {
+                let name = if name.is_empty() { field.clone() } else { format!("{name}.{field}") };
+                flatten(&name, value, rows);
+            }
+        }
+        serde_json::Value::Null => {}
+        serde_json::Value::String(text) => rows.push((name.to_owned(), text.clone())),
+        other => rows.push((name.to_owned(), other.to_string())),
+    }
 }
 
 impl Pair {
@@ -257,6 +289,40 @@ fn histogram(pairs: &[Pair]) -> Drawn {
             drawn.label(name).legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 12, y + 5)], colour.filled()));
         }
         chart.configure_series_labels().label_font((FONT, 14)).border_style(TRANSPARENT).draw()?;
+        Ok(())
+    })
+}
+
+/// Error over the number of networks, with the noise floor.
+fn learning_curve(curve: &[CurvePoint], noise: Option<f64>) -> Drawn {
+    let most = curve.iter().map(|point| point.mape).chain(noise).fold(1.0, f64::max) * 1.1;
+    let fewest = curve.iter().map(|point| point.networks).min().unwrap_or(10) as f64 * 0.9;
+    let all = curve.iter().map(|point| point.networks).max().unwrap_or(100) as f64 * 1.1;
+    drawing(|area| {
+        let mut chart = ChartBuilder::on(area)
+            .margin(12)
+            .x_label_area_size(46)
+            .y_label_area_size(58)
+            .build_cartesian_2d((fewest..all).log_scale(), 0.0..most)?;
+        chart
+            .configure_mesh()
+            .disable_x_mesh()
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(GREY.mix(0.25))
+            .axis_style(GREY)
+            .x_desc("networks measured to fit")
+            .y_desc("mean error, %")
+            .x_label_formatter(&|value| format!("{value:.0}"))
+            .y_label_formatter(&|value| format!("{value:.0}"))
+            .axis_desc_style((FONT, 15))
+            .label_style((FONT, 13))
+            .draw()?;
+        if let Some(noise) = noise {
+            chart.draw_series([PathElement::new(vec![(fewest, noise), (all, noise)], ORANGE)])?;
+        }
+        let points = || curve.iter().map(|point| (point.networks as f64, point.mape));
+        chart.draw_series([PathElement::new(points().collect::<Vec<_>>(), BLUE.stroke_width(2))])?;
+        chart.draw_series(points().map(|point| Circle::new(point, 4, BLUE.filled())))?;
         Ok(())
     })
 }

@@ -50,8 +50,21 @@ pub struct Validation {
     pub scales: Vec<SourceScale>,
     /// What was measured.
     pub provenance: Provenance,
+    /// Where and when the measurements were made, one entry per session; empty for a file.
+    pub environments: Vec<serde_json::Value>,
+    /// The error on the held-out networks of predictors that were fitted to the first so many networks.
+    pub curve: Vec<CurvePoint>,
     /// Every held-out network.
     pub pairs: Vec<Pair>,
+}
+
+/// One point of the learning curve.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct CurvePoint {
+    /// Networks in the fit.
+    pub networks: usize,
+    /// Mean absolute relative error in percent on the held-out networks.
+    pub mape: f64,
 }
 
 impl Validation {
@@ -94,6 +107,8 @@ impl Validation {
             candidates: predictor.candidates().to_vec(),
             scales: predictor.scales().to_vec(),
             provenance: predictor.provenance().clone(),
+            environments: Vec::new(),
+            curve: Vec::new(),
             pairs,
         }
     }
