@@ -25,6 +25,8 @@
 //! | a command that never ends | adbd | `TimedOut`, ended with its children |
 //! | a command that never stops talking | adbd | `TooMuch`, ended |
 //! | a full disk | adbd | `NoSpace`, nothing left |
+//! | no hashes on the phone | adbd | none: sent every time |
+//! | an adbd from before the second stat | stand-in | none |
 //! | a folder that is not there, a file that is not there | adbd | `Remote` |
 //! | the same size, other bytes | adbd | none: sent again |
 //! | a stall before and within the output | stand-in | `TimedOut` |

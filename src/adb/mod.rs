@@ -31,6 +31,7 @@
 //! ```
 
 mod address;
+mod circumstances;
 mod command;
 mod error;
 mod leftovers;
@@ -39,7 +40,9 @@ mod phone;
 mod push;
 mod server;
 mod shell;
+mod start;
 mod sync;
+mod tracker;
 mod wire;
 
 pub use address::Address;
@@ -48,9 +51,10 @@ pub use error::{AdbError, Leftovers, Party};
 pub use listing::{Listed, State};
 pub use phone::Phone;
 pub use push::Pushed;
-pub use server::{Server, Tracker};
+pub use server::Server;
 pub use shell::Output;
 pub use sync::Stat;
+pub use tracker::Tracker;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::error::{Circumstances, Leftovers};
+use super::circumstances::Circumstances;
+use super::error::Leftovers;
 use super::wire::{Connection, Deadline, WireError};
 use super::{AdbError, Command, Listed, Output, Server, Stat, leftovers, shell, sync, token};
 

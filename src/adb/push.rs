@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 
-use super::error::NO_SPACE;
+use super::circumstances::NO_SPACE;
 use super::phone::File;
 use super::wire::Deadline;
 use super::{AdbError, Command, Phone, sync};

@@ -1,11 +1,12 @@
 //! The adb server: which phones there are, and the way to them.
 
-use std::process::{Command as Process, Stdio};
 use std::time::Duration;
 
-use super::error::{Circumstances, Party};
+use super::circumstances::Circumstances;
+use super::error::Party;
+use super::tracker::{Tracker, listing_error};
 use super::wire::{Connection, Deadline, WireError};
-use super::{AdbError, Address, Listed, Phone};
+use super::{AdbError, Address, Listed, Phone, start};
 
 /// First and longest pause between two looks for a phone that is not there.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(2));
@@ -76,7 +77,7 @@ impl Server {
         let deadline = Deadline::after(limit);
         let mut connection = self.connect(deadline)?;
         connection.request(b"host:track-devices-l").map_err(|problem| told.error(problem))?;
-        Ok(Tracker { connection, received: Vec::new(), server: self.clone() })
+        Ok(Tracker::new(connection, told))
     }
 
     /// The phone with this serial number, else that of `ANDROID_SERIAL`, else the only one there is; it must be ready.
@@ -183,7 +184,7 @@ impl Server {
     fn connect(&self, deadline: Deadline) -> Result<Connection, AdbError> {
         match Connection::open(&self.address, deadline) {
             Err(problem) if self.should_start(&problem) => {
-                self.start(deadline)?;
+                start::start(&self.address, deadline)?;
                 Connection::open(&self.address, deadline).map_err(|problem| self.unreachable(problem, deadline))
             }
             other => other.map_err(|problem| self.unreachable(problem, deadline)),
@@ -203,80 +204,6 @@ impl Server {
             _ => AdbError::Refused { address: self.address.clone(), problem },
         }
     }
-
-    /// Runs `adb start-server`, which returns when the server listens.
-    fn start(&self, deadline: Deadline) -> Result<(), AdbError> {
-        let failed = |problem| AdbError::Start { address: self.address.clone(), problem };
-        let mut child = Process::new("adb")
-            .arg("start-server")
-            .env_remove("ADB_SERVER_SOCKET")
-            .env_remove("ANDROID_ADB_SERVER_ADDRESS")
-            .env("ANDROID_ADB_SERVER_PORT", self.address.port.to_string())
-            // The server that it leaves behind must hold none of our pipes.
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .map_err(failed)?;
-        loop {
-            match child.try_wait().map_err(failed)? {
-                Some(status) if status.success() => return Ok(()),
-                Some(status) => return Err(failed(std::io::Error::other(status.to_string()))),
-                None if deadline.left().is_none() => {
-                    // It may end in this very moment: then there is nothing left to kill.
-                    let _ = child.kill();
-                    let _ = child.wait();
-                    return Err(failed(std::io::ErrorKind::TimedOut.into()));
-                }
-                None => std::thread::sleep(Duration::from_millis(10)),
-            }
-        }
-    }
-}
-
-/// The list of phones as it changes.
-#[derive(Debug)]
-pub struct Tracker {
-    connection: Connection,
-    received: Vec<u8>,
-    server: Server,
-}
-
-impl Tracker {
-    /// The next list: the present one first, then one for every change.
-    ///
-    /// # Errors
-    /// [`AdbError::TimedOut`] if nothing changes within the limit, after which it can be asked again;
-    /// [`AdbError::Lost`] and [`AdbError::Protocol`], after which a new tracker is needed.
-    pub fn next(&mut self, limit: Duration) -> Result<Vec<Listed>, AdbError> {
-        let told = self.server.circumstances("following the list of phones", limit);
-        self.connection.until(Deadline::after(limit));
-        let text = self.read().map_err(|problem| told.error(problem))?;
-        Listed::parse(&text).map_err(|line| told.error(listing_error(&line)))
-    }
-
-    /// Keeps what has come of a list when the time is up, so that the next call goes on there.
-    fn read(&mut self) -> Result<String, WireError> {
-        loop {
-            if let Some(digits) = self.received.get(..4) {
-                let length = std::str::from_utf8(digits).ok().and_then(|digits| usize::from_str_radix(digits, 16).ok());
-                let end = 4 + length.ok_or_else(|| WireError::garbage("four hexadecimal digits of length", digits))?;
-                if self.received.len() >= end {
-                    let block: Vec<u8> = self.received.drain(..end).collect();
-                    return Ok(String::from_utf8_lossy(&block[4..]).into_owned());
-                }
-            }
-            let mut buffer = [0; 4096];
-            match self.connection.some(&mut buffer)? {
-                0 => return Err(WireError::Closed),
-                read => self.received.extend_from_slice(&buffer[..read]),
-            }
-        }
-    }
-}
-
-fn listing_error(line: &str) -> WireError {
-    WireError::garbage("a serial number and a state on each line", line.as_bytes())
 }
 
 fn choose(mut listed: Vec<Listed>, serial: Option<&str>) -> Result<Listed, AdbError> {

@@ -57,6 +57,17 @@ fn a_file_of_the_same_size_with_other_bytes_is_sent_again() {
 }
 
 #[test]
+fn a_phone_that_computes_no_hashes_gets_the_file_every_time_and_its_size_is_checked() {
+    inside(Needs::Phones, |lab| {
+        let phone = lab.link(1);
+        fs_err::remove_file(lab.phone(1).path("/system/bin/sha256sum")).unwrap();
+        let bytes = content(100_000, 1);
+        assert_eq!([push(&phone, &bytes).unwrap(), push(&phone, &bytes).unwrap()], [Pushed::Sent, Pushed::Sent]);
+        assert_eq!(phone.pull(REMOTE, LIMIT, &mut |_, _| ()).unwrap(), bytes);
+    });
+}
+
+#[test]
 fn names_that_a_shell_would_run_are_names() {
     inside(Needs::Phones, |lab| {
         let phone = lab.link(1);

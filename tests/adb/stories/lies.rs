@@ -145,6 +145,20 @@ fn a_phone_from_before_the_shell_protocol_tells_its_exit_code_all_the_same() {
     });
 }
 
+#[test]
+fn a_phone_from_before_the_second_stat_tells_sizes_too() {
+    inside(Needs::Server, |lab| {
+        let number = |value: u32| value.to_le_bytes();
+        let there = [b"STAT".as_slice(), &number(0o100_644), &number(1234), &number(99)].concat();
+        let (_old, phone) = cast(lab, 7001, "shell_v2", move |_| vec![Step::Hear(9), Step::Say(there.clone())]);
+        let stat = phone.stat("/", LIMIT).unwrap().unwrap();
+        assert_eq!((stat.is_file(), stat.size, stat.modified), (true, 1234, 99));
+        let absent = [b"STAT".as_slice(), &[0; 12]].concat();
+        let (_old, phone) = cast(lab, 7002, "shell_v2", move |_| vec![Step::Hear(9), Step::Say(absent.clone())]);
+        assert_eq!(phone.stat("/", LIMIT).unwrap(), None);
+    });
+}
+
 /// The file service's answer that there is no such file.
 fn absent() -> Vec<Step> {
     vec![Step::Hear(8 + REMOTE.len()), Step::Say([b"STA2".as_slice(), &2u32.to_le_bytes(), &[0; 64]].concat())]
