@@ -6,12 +6,15 @@
 //! of known latency. The session's drift is the median of their latencies now over then, and every latency of the
 //! session is divided by it.
 
+use std::sync::OnceLock;
+
 use super::SearchError;
-use crate::device::Model;
 use crate::device::session::{Session, Statistic};
 use crate::device::statistics::median;
+use crate::device::{Device, Model};
 use crate::latency::DataSet;
-use crate::latency::measure::timing_model;
+use crate::latency::measure::model_for;
+use crate::space::Architecture;
 
 /// Where in the sorted latencies of the calibration the anchors stand.
 const QUANTILES: [f64; 3] = [0.25, 0.5, 0.75];
@@ -20,35 +23,41 @@ pub const MOST_DRIFT: f64 = 2.0;
 
 /// A few networks of known latency; see the module's text.
 pub struct Anchors {
-    models: Vec<Model>,
+    architectures: Vec<Architecture>,
     known_ms: Vec<f64>,
+    models: OnceLock<Vec<Model>>,
 }
 
 impl Anchors {
     /// Picks anchors from measurements that were made in one go.
-    ///
-    /// # Errors
-    /// A network that cannot be written.
-    pub fn of(data: &DataSet) -> Result<Self, SearchError> {
+    pub fn of(data: &DataSet) -> Self {
         let mut sorted: Vec<_> = data.measurements().iter().collect();
         sorted.sort_by(|a, b| {
             let line = |m: &crate::latency::Measurement| m.architecture.to_string();
             a.latency_ms.total_cmp(&b.latency_ms).then_with(|| line(a).cmp(&line(b)))
         });
-        let mut anchors = Self { models: Vec::new(), known_ms: Vec::new() };
+        let mut anchors = Self { architectures: Vec::new(), known_ms: Vec::new(), models: OnceLock::new() };
         for quantile in QUANTILES {
             let position = (quantile * sorted.len() as f64) as usize;
             if let Some(measurement) = sorted.get(position) {
-                anchors.models.push(timing_model(&measurement.architecture)?);
+                anchors.architectures.push(measurement.architecture.clone());
                 anchors.known_ms.push(measurement.latency_ms);
             }
         }
-        Ok(anchors)
+        anchors
     }
 
-    /// The anchors' models, to be timed behind the others of a session.
-    pub fn models(&self) -> &[Model] {
-        &self.models
+    /// The anchors' models, to be timed by the device behind the others of a session; made at the first call.
+    ///
+    /// # Errors
+    /// A network that cannot be written.
+    pub fn models(&self, device: &dyn Device) -> Result<&[Model], SearchError> {
+        if let Some(models) = self.models.get() {
+            return Ok(models);
+        }
+        let made: Result<Vec<Model>, _> = self.architectures.iter().map(|line| model_for(device, line)).collect();
+        let made = made?;
+        Ok(self.models.get_or_init(|| made))
     }
 
     /// The drift of a session whose models from index `first` on are the anchors; 1 if none was timed.
@@ -73,7 +82,7 @@ mod tests {
     use super::*;
     use crate::device::session::{Plan, measure};
     use crate::device::simulated::SimulatedDevice;
-    use crate::device::{Description, Device, DeviceError, Timing};
+    use crate::device::{Description, DeviceError, Timing};
     use crate::space::Space;
 
     /// The simulated device, as much slower.
@@ -102,13 +111,16 @@ mod tests {
         };
         for _ in 0..12 {
             let architecture = space.decode(&space.sample(random)).unwrap();
-            let model = timing_model(&architecture).unwrap();
-            let session = time(&mut SimulatedDevice::new(1), &[model]);
+            let device = &mut SimulatedDevice::new(1);
+            let model = model_for(device, &architecture).unwrap();
+            let session = time(device, &[model]);
             data.push(&architecture, session.typical(0, Statistic::Fastest).unwrap().value, "").unwrap();
         }
-        let anchors = Anchors::of(&data).unwrap();
+        let anchors = Anchors::of(&data);
         let drift = |factor| {
-            anchors.drift(&time(&mut Slower(SimulatedDevice::new(1), factor), anchors.models()), 0).unwrap_or(f64::NAN)
+            let device = &mut Slower(SimulatedDevice::new(1), factor);
+            let models = anchors.models(device).unwrap();
+            anchors.drift(&time(device, models), 0).unwrap_or(f64::NAN)
         };
         assert!((drift(1.0) - 1.0).abs() < 1e-9, "{}", drift(1.0));
         assert!((drift(1.2) - 1.2).abs() < 1e-9, "{}", drift(1.2));

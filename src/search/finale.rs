@@ -161,7 +161,7 @@ impl Search<'_> {
         for contender in contenders {
             models.push(model_for(&*self.devices[device], &contender.architecture)?);
         }
-        models.extend(latencies.anchors().models().iter().cloned());
+        models.extend(latencies.anchors().models(&*self.devices[device])?.iter().cloned());
         let seed = rand::Rng::r#gen(&mut generator(self.settings.seed, 0, "finale"));
         let plan = Plan { rounds: self.settings.search.final_loads, seed };
         let progress = Progress::new("re-timing", (plan.rounds * models.len()) as u64, 0, control.progress.visible());

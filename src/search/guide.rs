@@ -11,17 +11,65 @@
 
 use std::collections::{HashMap, HashSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::SearchError;
 use super::belief::Belief;
 use super::candidate::Candidate;
 use super::latencies::{Latencies, Prior};
-use super::options::Settings;
-use super::pool::{CLIMBERS, ELITE, Origin, Pool, ROUNDS};
+use super::options::{OptionError, Settings, within};
+use super::pool::{CLIMBERS, ELITE, Origin, Pool};
+use super::proposer::Proposal;
 use super::surrogate::process::Posterior;
 use super::surrogate::{Layout, Normal, Process};
 use crate::Random;
 use crate::network::Network;
 use crate::store::{BeyondLimits, Evaluation, Ledger};
+
+/// `[search.guide]`
+///
+/// | name | default | purpose | range |
+/// |---|---|---|---|
+/// | `variations` | 2 | variations of the best networks looked at, per candidate the proposer sampled | 0 to 100 |
+/// | `rounds` | 3 | times the most promising are varied in turn | 0 to 100 |
+/// | `diverse` | true | whether a choice narrows what is uncertain about its relatives in the batch | |
+/// | `replayed` | 8 | best networks of the run that the proposer learns from once more in every step | 0 to 1000 |
+/// | `teaches` | true | whether the proposer also learns from the rewards its untrained samples are believed to have | |
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct GuideOptions {
+    /// Variations of the best per sampled candidate.
+    pub variations: f64,
+    /// Rounds of varying the most promising.
+    pub rounds: usize,
+    /// Whether a batch avoids asking one question several times.
+    pub diverse: bool,
+    /// Best networks learnt from again.
+    pub replayed: usize,
+    /// Whether believed rewards teach the proposer.
+    pub teaches: bool,
+}
+
+impl Default for GuideOptions {
+    fn default() -> Self {
+        Self { variations: 2.0, rounds: 3, diverse: true, replayed: 8, teaches: true }
+    }
+}
+
+impl GuideOptions {
+    /// Checks the ranges of the table above.
+    ///
+    /// # Errors
+    /// Says which number is wrong.
+    pub fn check(&self) -> Result<(), OptionError> {
+        if !(0.0..=100.0).contains(&self.variations) {
+            let problem = format!("must be from 0 to 100, found {}", self.variations);
+            return Err(OptionError::new("search.guide.variations", problem));
+        }
+        within("search.guide.rounds", self.rounds, 0, 100)?;
+        within("search.guide.replayed", self.replayed, 0, 1000)
+    }
+}
 
 /// Fewest accuracies the model is trusted with.
 const LEAST_ACCURACIES: usize = 6;
@@ -63,6 +111,7 @@ struct Offer {
 }
 
 /// What a step trains, and how it was found.
+#[derive(Default)]
 pub struct Choice {
     /// The networks to train.
     pub chosen: Vec<Candidate>,
@@ -70,6 +119,8 @@ pub struct Choice {
     pub own: usize,
     /// New networks that were looked at.
     pub considered: usize,
+    /// The proposer's samples that are not trained, each with the reward it is believed to have.
+    pub believed: Vec<(Proposal, f64)>,
     /// Variations that no training may be spent on.
     pub beyond_limits: BeyondLimits,
     /// The greatest expected improvement among them; none while nothing is known.
@@ -178,7 +229,8 @@ impl<'a> Guide<'a> {
     ) -> Result<Choice, SearchError> {
         let tried = self.tried.iter().map(|tried| tried.digest.clone()).chain(self.failed.iter().cloned());
         let mut pool = Pool::new(self.settings, &self.layout, tried);
-        let count = sampled.len();
+        let options = &self.settings.search.guide;
+        let variations = (options.variations * sampled.len() as f64) as usize;
         let own = pool.admit(sampled);
         if self.missing() > 0 {
             return Ok(self.spread(own, wanted, latencies));
@@ -187,14 +239,25 @@ impl<'a> Guide<'a> {
         let best = standings.first().map_or(0.0, |standing| standing.reward);
         let elite: Vec<&[usize]> = standings.iter().take(ELITE).map(|standing| standing.tokens.as_slice()).collect();
         let mut offers = self.offers(own, Origin::Proposer, best, latencies);
-        offers.extend(self.offers(pool.variations(&elite, count, random)?, Origin::Variation, best, latencies));
-        for _ in 0..ROUNDS {
+        let believed: Vec<(Proposal, f64)> = offers.iter().map(|offer| self.believed(offer)).collect();
+        offers.extend(self.offers(pool.variations(&elite, variations, random)?, Origin::Variation, best, latencies));
+        for _ in 0..options.rounds {
             offers.sort_by(|a, b| b.score.total_cmp(&a.score));
             let climbers: Vec<Vec<usize>> =
                 offers.iter().take(CLIMBERS).map(|offer| offer.candidate.proposal.tokens.clone()).collect();
             offers.extend(self.offers(pool.neighbours(&climbers, random)?, Origin::Variation, best, latencies));
         }
-        Ok(Choice { beyond_limits: pool.beyond_limits, ..self.batch(offers, wanted, best) })
+        let mut choice = Choice { beyond_limits: pool.beyond_limits, ..self.batch(offers, wanted, best) };
+        let chosen = |proposal: &Proposal| choice.chosen.iter().any(|candidate| candidate.proposal == *proposal);
+        if options.teaches {
+            choice.believed = believed.into_iter().filter(|(proposal, _)| !chosen(proposal)).collect();
+        }
+        Ok(choice)
+    }
+
+    fn believed(&self, offer: &Offer) -> (Proposal, f64) {
+        let belief = Belief { accuracy: offer.accuracy.normal, ln_latency: offer.ln_latency };
+        (offer.candidate.proposal.clone(), belief.reward(&self.settings.target))
     }
 
     fn offers(&self, candidates: Vec<Candidate>, origin: Origin, best: f64, latencies: &Latencies) -> Vec<Offer> {
@@ -225,14 +288,16 @@ impl<'a> Guide<'a> {
             let taken = offers.remove(top.unwrap_or(0));
             let others =
                 offers.iter_mut().map(|offer| (offer.candidate.proposal.tokens.as_slice(), &mut offer.accuracy));
-            self.accuracy.condition((&taken.candidate.proposal.tokens, &taken.accuracy), others);
+            if self.settings.search.guide.diverse {
+                self.accuracy.condition((&taken.candidate.proposal.tokens, &taken.accuracy), others);
+            }
             for offer in &mut offers {
                 offer.score = self.score(offer.accuracy.normal, offer.ln_latency, best);
             }
             own += usize::from(taken.origin == Origin::Proposer);
             chosen.push(taken.candidate);
         }
-        Choice { chosen, own, considered, beyond_limits: BeyondLimits::default(), improvement }
+        Choice { chosen, own, considered, improvement, ..Choice::default() }
     }
 
     /// Candidates inside the latency window that lie far from each other; the nearest outside where too few are.
@@ -254,6 +319,6 @@ impl<'a> Guide<'a> {
             let farthest = (0..left.len()).max_by(|&a, &b| distances[a].total_cmp(&distances[b]).then(b.cmp(&a)));
             chosen.push(left.remove(farthest.unwrap_or(0)).clone());
         }
-        Choice { own: chosen.len(), chosen, considered, beyond_limits: BeyondLimits::default(), improvement: None }
+        Choice { own: chosen.len(), chosen, considered, ..Choice::default() }
     }
 }

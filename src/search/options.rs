@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::accuracy::{AccuracyOptions, resolve_program};
 use super::devices::{DeviceOptions, objective, one_or_more};
+use super::guide::GuideOptions;
 use super::objective::Objective;
 use super::proposer::EvolutionOptions;
 use super::reward::{Target, TargetOptions};
@@ -172,6 +173,7 @@ pub enum Timing {
 /// | `stop_when_converged` | false | end as soon as the models expect no improvement worth a training any more | |
 /// | `finalists` | 3 | best candidates re-timed at the end | ≥ 1 |
 /// | `final_loads` | 15 | fresh loads of each finalist and reference at the end | ≥ 3 |
+/// | `guide` | | table of the models' own settings, [`GuideOptions`] | |
 /// | `ppo`, `evolution` | | tables of the algorithm's own settings | |
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -202,6 +204,8 @@ pub struct SearchOptions {
     pub finalists: usize,
     /// Fresh loads of each at the end.
     pub final_loads: usize,
+    /// The models' settings.
+    pub guide: GuideOptions,
     /// The controller's settings.
     #[cfg(feature = "torch")]
     pub ppo: crate::controller::Settings,
@@ -225,6 +229,7 @@ impl Default for SearchOptions {
             stop_when_converged: false,
             finalists: 3,
             final_loads: 15,
+            guide: GuideOptions::default(),
             #[cfg(feature = "torch")]
             ppo: Default::default(),
             evolution: EvolutionOptions::default(),
@@ -258,6 +263,7 @@ impl SearchOptions {
         within("search.finalists", self.finalists, 1, 100)?;
         within("search.final_loads", self.final_loads, 3, 1000)?;
         self.window.check()?;
+        self.guide.check()?;
         self.evolution.check()
     }
 }

@@ -19,11 +19,7 @@ use crate::store::BeyondLimits;
 
 /// Best networks whose variations are tried.
 pub const ELITE: usize = 12;
-/// Variations per candidate the proposer sampled.
-const VARIATIONS: f64 = 2.0;
-/// Times the most promising are varied in turn.
-pub const ROUNDS: usize = 3;
-/// How many of them.
+/// The most promising of the pool, that are varied in turn.
 pub const CLIMBERS: usize = 12;
 /// Variations of each.
 const VARIATIONS_OF_EACH: usize = 8;
@@ -67,20 +63,19 @@ impl<'a> Pool<'a> {
             .collect()
     }
 
-    /// New variations of the elite, for a proposer that sampled so many.
+    /// New ones among so many variations of the elite.
     ///
     /// # Errors
     /// A sequence that is not of the space.
     pub fn variations(
         &mut self,
         elite: &[&[usize]],
-        sampled: usize,
+        count: usize,
         random: &mut Random,
     ) -> Result<Vec<Candidate>, SearchError> {
         if elite.is_empty() {
             return Ok(Vec::new());
         }
-        let count = (VARIATIONS * sampled as f64) as usize;
         let drawn: Vec<_> = (0..count).map(|_| self.vary(elite, random)).collect();
         self.candidates(drawn)
     }
@@ -168,7 +163,7 @@ mod tests {
             |tokens: &[usize]| crate::network::Network::expand(&space.decode(tokens).unwrap()).unwrap().digest();
         let mut pool = Pool::new(&settings, &layout, parents.iter().map(|tokens| digest(tokens)));
         let elite: Vec<&[usize]> = parents.iter().map(Vec::as_slice).collect();
-        let children = pool.variations(&elite, 64, random).unwrap();
+        let children = pool.variations(&elite, 128, random).unwrap();
         assert!(children.len() > 64, "{}", children.len());
         let mut digests: HashSet<String> = parents.iter().map(|tokens| digest(tokens)).collect();
         for child in &children {

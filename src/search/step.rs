@@ -11,12 +11,10 @@ use super::latencies::Latencies;
 use super::options::Timing;
 use super::proposer::{Proposal, Proposer};
 use super::{Search, SearchError, generator, timed, training_seed};
-use crate::store::{BeyondLimits, Experience, Seconds, Step};
+use crate::store::{Experience, Seconds, Step};
 
 /// Samples behind one candidate within the limits, at most, as a multiple of those a step wants.
 const MOST_DRAWS: usize = 50;
-/// Best networks of the run that the proposer learns from once more in every step.
-const REPLAYED: usize = 8;
 /// A network is worth a timing if it would be the best with a latency this many deviations below the expected one.
 const HOPE: f64 = 1.0;
 
@@ -40,6 +38,8 @@ struct Candidates {
     chosen: Vec<Candidate>,
     /// Sampled once more: their accuracy is known.
     known: Vec<Candidate>,
+    /// Sampled and not trained, with the rewards the models believe in.
+    believed: Vec<(Proposal, f64)>,
 }
 
 impl Search<'_> {
@@ -54,7 +54,8 @@ impl Search<'_> {
         let mut seconds = Seconds::default();
         let mut step = Step { step: number, ..Step::default() };
 
-        let Candidates { chosen, known } = timed(&mut seconds.controller, || self.candidates(carried, &mut step))?;
+        let Candidates { chosen, known, believed } =
+            timed(&mut seconds.controller, || self.candidates(carried, &mut step))?;
         control.progress.note(format!("step {number}: training {} of {} sampled", chosen.len(), step.sampled));
         timed(&mut seconds.training, || self.train(&chosen, number, control))?;
         let evaluations = self.ledger.evaluations_of(number)?;
@@ -79,6 +80,7 @@ impl Search<'_> {
         if !batch.is_empty() {
             step.mean_reward = Some(batch.iter().map(|(_, reward)| reward).sum::<f64>() / batch.len() as f64);
             batch.extend(self.replayed(&standings, &judged));
+            batch.extend(believed);
             step.entropy = timed(&mut seconds.controller, || carried.proposer.learn(&batch))?.entropy;
         }
         let rewards = experiences.iter().map(|experience| experience.reward);
@@ -114,7 +116,7 @@ impl Search<'_> {
         step.screened = choice.considered - choice.chosen.len();
         step.own = choice.own;
         step.expected_improvement = choice.improvement;
-        Ok(Candidates { chosen: choice.chosen, known })
+        Ok(Candidates { chosen: choice.chosen, known, believed: choice.believed })
     }
 
     /// Samples until the step has its candidates within the limits, or the limits prove too tight for that.
@@ -162,8 +164,7 @@ impl Search<'_> {
         let target_ms = self.settings.target.latency_ms();
         let selected = self.settings.search.window.select(&predicted, target_ms, wanted);
         let chosen: Vec<Candidate> = selected.into_iter().map(|position| fresh[position].clone()).collect();
-        let (own, beyond_limits) = (chosen.len(), BeyondLimits::default());
-        Choice { chosen, own, considered: fresh.len(), beyond_limits, improvement: None }
+        Choice { own: chosen.len(), chosen, considered: fresh.len(), ..Choice::default() }
     }
 
     fn train(&mut self, chosen: &[Candidate], number: u64, control: &Control) -> Result<(), SearchError> {
@@ -258,7 +259,7 @@ impl Search<'_> {
         let replay = |standing: &Standing| {
             (Proposal { tokens: standing.tokens.clone(), log_probabilities: Vec::new() }, standing.reward)
         };
-        standings.iter().filter(in_batch).take(REPLAYED).map(replay).collect()
+        standings.iter().filter(in_batch).take(self.settings.search.guide.replayed).map(replay).collect()
     }
 }
 

@@ -2,8 +2,8 @@
 //!
 //! y(x) = c + f(x) + noise, f with the [`Kernel`] as covariance and c a constant, estimated by generalised least
 //! squares; the scale of both is the one of greatest likelihood (a closed form), and the kernel's numbers are those of
-//! greatest marginal likelihood, found by steps of a factor of 4, then 2. They are learnt anew whenever the
-//! observations have grown by [`GROWTH`], from the last [`LEARNT_FROM`] of them. So everything is a function of
+//! greatest marginal likelihood, found by steps of a factor of 4, then 2. They are learnt anew, from the last
+//! [`LEARNT_FROM`] observations, whenever these have grown by [`GROWTH`]. So everything is a function of
 //! the observations and their order: a process rebuilt from a ledger equals the one that grew, bit for bit.
 //!
 //! With L the Cholesky factor of the covariance, a row of L needs only the rows above: an observation costs O(n²).
@@ -13,7 +13,7 @@ use super::kernel::{Kernel, KernelSettings, Layout, Likeness, Sequences};
 /// Fewest observations the kernel is learnt from.
 const FIRST: usize = 6;
 /// Growth of the observations after which the kernel is learnt again.
-const GROWTH: f64 = 1.3;
+const GROWTH: f64 = 1.1;
 /// Observations, the latest, that the kernel is learnt from: the cost is cubic in them.
 const LEARNT_FROM: usize = 200;
 /// Keeps factors finite where two sequences are one.
@@ -61,8 +61,6 @@ struct Solution {
     scale: f64,
     /// (L Lᵀ)⁻¹ (y − c).
     weights: Vec<f64>,
-    /// Whether values came after it.
-    stale: bool,
 }
 
 impl Process {
@@ -104,15 +102,14 @@ impl Process {
         for (tokens, value) in observations.into_iter().filter(|(_, value)| value.is_finite()) {
             self.sequences.push(tokens);
             self.values.push(value);
-            if self.values.len() == self.learn_at {
+            if self.len() == self.learn_at {
                 self.learn();
-                self.learn_at = (self.learn_at as f64 * GROWTH).ceil() as usize;
+                self.learn_at = (self.len() as f64 * GROWTH).ceil() as usize;
             } else {
                 self.factor.push(row(&self.kernel, &self.sequences, &self.factor));
             }
-            self.solution.stale = true;
         }
-        if self.solution.stale {
+        if !self.is_empty() {
             self.solution = solve(&self.factor, &self.values);
         }
     }
@@ -211,7 +208,7 @@ fn solve(factor: &[Vec<f64>], values: &[f64]) -> Solution {
             *above -= weight * entry;
         }
     }
-    Solution { constant, scale, weights, stale: false }
+    Solution { constant, scale, weights }
 }
 
 /// A scalar product in eight sums side by side, which is what a processor does at once.
