@@ -230,3 +230,19 @@ fn settings_are_read_with_defaults_and_refused_with_their_range() {
         assert!(error.contains(message), "{text}: {error}");
     }
 }
+
+#[test]
+fn below_the_entropy_floor_the_bonus_grows_and_keeps_a_policy_from_deciding_wholly() {
+    let settings = Settings::default();
+    assert_eq!(settings.entropy_weight_at(0.5), settings.entropy_weight);
+    assert_eq!(settings.entropy_weight_at(settings.entropy_floor / 2.0), 2.0 * settings.entropy_weight);
+    let entropy_after = |entropy_floor| {
+        let settings = Settings { entropy_floor, learning_rate: 5e-3, ..Settings::default() };
+        let (mut controller, mut random) = (controller(&SIZES, settings, 21), mnas::seeded(22));
+        learn(&mut controller, &mut random, 150);
+        let drawn = controller.sample(64, &mut random);
+        drawn.iter().map(|sampled| sampled.entropy).sum::<f64>() / 64.0
+    };
+    let (kept, lost) = (entropy_after(0.4), entropy_after(0.0));
+    assert!(kept > 1.2 * lost, "{kept} with a floor, {lost} without");
+}

@@ -294,7 +294,7 @@ fn a_finished_run_goes_on_with_a_larger_budget() {
 
 #[test]
 fn stop_ends_a_run_that_resume_completes() {
-    let bench = Bench::new(&search_file("evolution", 30, 30));
+    let bench = Bench::new(&search_file("evolution", 30, 200));
     let process = bench.start("run");
     while !bench.path("run/run.sqlite").exists() {
         std::thread::sleep(Duration::from_millis(5));
@@ -309,7 +309,7 @@ fn stop_ends_a_run_that_resume_completes() {
 
 #[test]
 fn two_processes_cannot_write_one_run() {
-    let bench = Bench::new(&search_file("evolution", 30, 30));
+    let bench = Bench::new(&search_file("evolution", 30, 200));
     let mut first = bench.start("run");
     while !bench.path("run/run.sqlite").exists() {
         std::thread::sleep(Duration::from_millis(5));
