@@ -1,5 +1,7 @@
 //! The host as a device: what it keeps of each run, how sessions interleave, and what it says when it cannot.
 
+mod device_contract;
+
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -29,27 +31,11 @@ fn host(settings: HostSettings) -> HostDevice {
     HostDevice::new(settings).expect("`make setup` fetched LiteRT")
 }
 
-/// What everything above devices relies on.
-fn assert_contract(device: &mut dyn Device) {
-    let (description, good) = (device.description(), model("mnasnet-small/32"));
-    assert!(!description.id.is_empty() && !description.kind.is_empty() && description.threads >= 1);
-    let broken = Model { name: "broken".into(), architecture: None, network: None, bytes: vec![0; 100] };
-    let problem = device.time(&broken).unwrap_err().to_string();
-    assert!(problem.contains(&description.id) && problem.contains("model 'broken'"), "{problem}");
-    let timing = device.time(&good).expect("a broken model leaves the device usable");
-    assert!(!timing.wall_ms.is_empty() && timing.wall_ms.iter().chain(&timing.cpu_ms).all(|&ms| ms > 0.0));
-    assert!(timing.cpu_ms.is_empty() || timing.cpu_ms.len() == timing.wall_ms.len());
-    assert!(description.clock == Clock::Wall || !timing.cpu_ms.is_empty());
-    if let Some(logits) = device.infer(&good, &[0.1; 32 * 32 * 3]).unwrap() {
-        assert_eq!(logits.len(), 1000);
-    }
-}
-
 #[test]
 fn every_device_keeps_the_contract() {
-    assert_contract(&mut host(HostSettings::default()));
-    assert_contract(&mut host(HostSettings { threads: 2, kernels: Kernels::Builtin, ..Default::default() }));
-    assert_contract(&mut SimulatedDevice::new(1));
+    device_contract::check(&mut host(HostSettings::default()));
+    device_contract::check(&mut host(HostSettings { threads: 2, kernels: Kernels::Builtin, ..Default::default() }));
+    device_contract::check(&mut SimulatedDevice::new(1));
 }
 
 #[test]
@@ -163,7 +149,7 @@ fn in_a_process_without_litert() {
     let problem = HostDevice::new(HostSettings::default()).err().expect("no library there").to_string();
     assert!(problem.contains("/nowhere/libLiteRt.so") && problem.contains("make setup"), "{problem}");
     let mut host = HostDevice::with_fallback(HostSettings { runs: 2, ..Default::default() }).unwrap();
-    assert_contract(&mut host);
+    device_contract::check(&mut host);
     assert_eq!(host.description().kind, "host (tract fallback)");
     assert_eq!(host.time(&model("mnasnet-small/32")).unwrap().cpu_ms.len(), 2);
     let threads = HostSettings { threads: 2, ..Default::default() };

@@ -20,6 +20,7 @@
 mod lab;
 
 mod built_runner;
+mod device_contract;
 
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
@@ -138,6 +139,7 @@ fn two_phones_at_once_compute_what_torch_and_tract_do_and_tell_who_they_are() {
         let mut devices = [open(lab, 1, &profile()).unwrap(), open(lab, 2, &profile()).unwrap()];
         for (index, device) in devices.iter_mut().enumerate() {
             let phone = lab.phone(index as u16 + 1);
+            device_contract::check(device);
             assert!(verify::verify(device, &model, None).unwrap().is_verified());
             assert_whole(&device.time(&model).unwrap());
             let surroundings = device.surroundings().unwrap();
@@ -441,6 +443,7 @@ fn benchmark_model_times_too_and_its_half_lines_do_not() {
             "order statistics of the wall clock: {timing:?}"
         );
         assert!(!verify::verify(&mut device, &small(), None).unwrap().is_verified());
+        device_contract::check(&mut device);
         drop(device);
         let half =
             "echo 'count=50 first=5216 curr=5302 min=5101 max=56'; echo 'Inference timings in us: Init: 1, First inf'";

@@ -5,7 +5,6 @@ use crate::device::{Choice, host};
 
 /// Which device, and how.
 #[derive(Debug, Clone, clap::Args)]
-#[command(next_help_heading = "Device")]
 pub struct DeviceArguments {
     /// The device: host, simulated, a profile (its name in devices/, or its path), or a phone's serial number.
     #[arg(long, value_name = "ID")]

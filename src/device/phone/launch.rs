@@ -141,22 +141,18 @@ impl Launch {
                     false => command.word(format!("--affinity={}", list(&self.cores))),
                 }
             }
-            Runner::Stock { path, .. } => {
-                let command = match self.taskset && !self.cores.is_empty() {
-                    true => Command::new("taskset").word(format!("{:x}", mask(&self.cores))).word(path),
-                    false => Command::new(path),
-                };
-                match run.delegate {
-                    Delegate::Cpu => command,
-                    Delegate::Gpu => command.word("--use_gpu=true"),
-                    Delegate::Nnapi => command.word("--use_nnapi=true"),
-                }
-            }
+            Runner::Stock { path, .. } => match self.taskset && !self.cores.is_empty() {
+                true => Command::new("taskset").word(format!("{:x}", mask(&self.cores))).word(path),
+                false => Command::new(path),
+            },
         };
-        command
-            .word(format!("--graph={}", model.path))
-            .word(format!("--num_threads={}", run.threads))
-            .word(format!("--use_xnnpack={}", run.kernels == KernelChoice::Xnnpack))
+        let delegate = match run.delegate {
+            Delegate::Cpu => format!("--use_xnnpack={}", run.kernels == KernelChoice::Xnnpack),
+            Delegate::Gpu => "--use_gpu=true".into(),
+            Delegate::Nnapi => "--use_nnapi=true".into(),
+        };
+        let graph = format!("--graph={}", model.path);
+        command.word(graph).word(format!("--num_threads={}", run.threads)).word(delegate)
     }
 
     /// Reads what the command printed.

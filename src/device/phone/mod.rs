@@ -49,8 +49,8 @@ use crate::network::{Network, Weights};
 pub const KIND: &str = "phone";
 /// Bytes of models that are left on the phone at most, for rounds that come back to them.
 const KEPT_BYTES: usize = 256 << 20;
-/// How often one load is begun anew because the phone was lost or slow, before it is an error.
-const ATTEMPTS: usize = 6;
+/// How often the phone may be lost during one load, before that is an error.
+const LOSSES: usize = 6;
 /// The reference network, and loads of it behind its baseline.
 const REFERENCE: &str = "mobilenet-v1@0.25/192";
 const BASELINE_LOADS: usize = 3;
@@ -137,6 +137,11 @@ impl PhoneDevice {
         self.link.serial()
     }
 
+    /// The profile's name and the phone it means.
+    fn name(&self) -> String {
+        format!("{} ({})", self.launch.profile.id, self.serial())
+    }
+
     fn note(&mut self, kind: IncidentKind, message: impl Into<String>) {
         let incident = Incident::now(kind, message);
         tracing::warn!("phone {}: {}", self.serial(), incident.message);
@@ -200,7 +205,7 @@ impl PhoneDevice {
             let text = health::describe(&complaints);
             if !complaints.iter().all(|complaint| complaint.passes) || !patience.pause() {
                 return Err(DeviceError::NotReady {
-                    device: self.serial().to_owned(),
+                    device: self.name(),
                     waited_s: patience.waited().as_secs(),
                     problem: text,
                 });
@@ -264,7 +269,7 @@ impl PhoneDevice {
     }
 
     fn failed(&self, model: &Model, problem: String) -> DeviceError {
-        DeviceError::Model { device: self.serial().to_owned(), model: model.name.clone(), problem }
+        DeviceError::Model { device: self.name(), model: model.name.clone(), problem }
     }
 
     /// One attempt at a load; `Err(Slow)` is to be repeated.
@@ -299,10 +304,11 @@ impl PhoneDevice {
         Ok(verdict.map(|()| answer.timing))
     }
 
-    /// Attempts until one counts.
+    /// Attempts until one counts: slow ones until patience ends, lost ones a few times.
     fn time_patiently(&mut self, model: &Model) -> Result<Timing, DeviceError> {
         let mut patience = Patience::of(Duration::from_secs(self.launch.profile.limits.max_wait_s));
-        for _ in 0..ATTEMPTS {
+        let mut lost = 0;
+        while lost < LOSSES {
             match self.attempt(model) {
                 Ok(Ok(timing)) => return Ok(timing),
                 Ok(Err(slow)) => {
@@ -311,15 +317,18 @@ impl PhoneDevice {
                         break;
                     }
                 }
-                Err(DeviceError::Adb(error)) if error.retryable() => self.recover(&error)?,
+                Err(DeviceError::Adb(error)) if error.retryable() => {
+                    lost += 1;
+                    self.recover(&error)?;
+                }
                 Err(error) => return Err(error),
             }
         }
         Err(DeviceError::NotReady {
-            device: self.serial().to_owned(),
+            device: self.name(),
             waited_s: patience.waited().as_secs(),
             problem: format!(
-                "'{}' could not be timed in {ATTEMPTS} attempts; the last thing that happened: {}",
+                "'{}' could not be timed; the last thing that happened: {}",
                 model.name,
                 self.incidents.last().map_or("nothing", |incident| &incident.message)
             ),
@@ -382,7 +391,7 @@ impl Device for PhoneDevice {
     }
 
     fn infer(&mut self, model: &Model, input: &[f32]) -> Result<Option<Vec<f32>>, DeviceError> {
-        for _ in 0..ATTEMPTS {
+        for _ in 0..LOSSES {
             match self.infer_once(model, input) {
                 Err(DeviceError::Adb(error)) if error.retryable() => self.recover(&error)?,
                 other => return other,
