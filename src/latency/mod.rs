@@ -23,7 +23,6 @@ pub mod predictor;
 pub mod process;
 pub mod rates;
 pub mod report;
-
 pub mod selection;
 pub mod stopping;
 pub mod validation;

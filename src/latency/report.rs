@@ -55,12 +55,12 @@ pub fn html(validation: &Validation) -> Result<String, CalibrationError> {
          the measurement in {level:.0} % of cases; the band is ±10 %.</figcaption></figure>\n\
          <figure>{errors}<figcaption>Relative errors of the predictor and of milliseconds proportional to \
          multiply-adds; the outermost bars hold everything beyond.</figcaption></figure>\n\
-         <figure>{curve}<figcaption>The same error had fewer networks been measured. Below the line of the noise floor \
-         no predictor can come.</figcaption></figure></div>\n\
+         <figure>{curve}<figcaption>The mean error had fewer networks been measured{floor}.</figcaption></figure></div>\n\
          <h2>Compared with multiply-adds</h2>{comparison}\n<h2>What each part of the predictor adds</h2>{candidates}\n\
          <h2>Largest errors</h2>{worst}\n<h2>Provenance</h2>{provenance}\n{environments}</main></body></html>\n",
         subject = escape(&subject(validation)),
         tiles = tiles(validation),
+        floor = validation.noise.map_or("", |_| "; below the orange line, the noise floor, no predictor can come"),
         comparison = comparison(validation),
         candidates = candidates(&validation.candidates),
         worst = worst(&validation.pairs),
@@ -296,14 +296,13 @@ fn histogram(pairs: &[Pair]) -> Drawn {
 /// Error over the number of networks, with the noise floor.
 fn learning_curve(curve: &[CurvePoint], noise: Option<f64>) -> Drawn {
     let most = curve.iter().map(|point| point.mape).chain(noise).fold(1.0, f64::max) * 1.1;
-    let fewest = curve.iter().map(|point| point.networks).min().unwrap_or(10) as f64 * 0.9;
-    let all = curve.iter().map(|point| point.networks).max().unwrap_or(100) as f64 * 1.1;
+    let all = curve.iter().map(|point| point.networks).max().unwrap_or(100) as f64 * 1.05;
     drawing(|area| {
         let mut chart = ChartBuilder::on(area)
             .margin(12)
             .x_label_area_size(46)
             .y_label_area_size(58)
-            .build_cartesian_2d((fewest..all).log_scale(), 0.0..most)?;
+            .build_cartesian_2d(0.0..all, 0.0..most)?;
         chart
             .configure_mesh()
             .disable_x_mesh()
@@ -318,7 +317,7 @@ fn learning_curve(curve: &[CurvePoint], noise: Option<f64>) -> Drawn {
             .label_style((FONT, 13))
             .draw()?;
         if let Some(noise) = noise {
-            chart.draw_series([PathElement::new(vec![(fewest, noise), (all, noise)], ORANGE)])?;
+            chart.draw_series([PathElement::new(vec![(0.0, noise), (all, noise)], ORANGE)])?;
         }
         let points = || curve.iter().map(|point| (point.networks as f64, point.mape));
         chart.draw_series([PathElement::new(points().collect::<Vec<_>>(), BLUE.stroke_width(2))])?;

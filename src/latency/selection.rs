@@ -6,7 +6,9 @@
 //! Regression", 2018, sections 2.2 and 5.2). The interval is predicted · exp(± q d), q the ⌈(n + 1) level⌉-th smallest
 //! of the n standardised errors; so networks unlike those measured get wider ones, and a new network of the same kind
 //! lies inside with about that probability. Fold models have seen fewer networks than the final one, which errs on the
-//! wide side.
+//! wide side. Measured on a host, with networks drawn at random, 90 % intervals held 90, 90 and 90 % and 80 % intervals
+//! 82, 80 and 80 % of other networks after 20, 50 and 100 (means of 48 draws); with networks chosen by a plan, whose
+//! errors among themselves are larger than on others, the former held 95, 91 and 88 %.
 //!
 //! With several sources, each but the largest gets a scale: latencies divided by it are what is fitted. Scales and
 //! rates are fitted in turn; a source's mean log ratio is shrunk by one pseudo-count.
@@ -48,6 +50,8 @@ impl Default for FitSettings {
 
 /// The fewest networks a fit accepts.
 pub const LEAST_NETWORKS: usize = 10;
+/// Up to this many networks every fold is one network, since models without a tenth of so few are much worse.
+const VERY_FEW_NETWORKS: usize = 30;
 /// Folds: ten while they are cheap and data are scarce, then five.
 const FOLDS: [usize; 2] = [10, 5];
 const FEW_NETWORKS: usize = 120;
@@ -219,7 +223,7 @@ impl<'a> Problem<'a> {
 }
 
 fn folds(rows: usize, seed: u64) -> Vec<Vec<usize>> {
-    let count = FOLDS[usize::from(rows > FEW_NETWORKS)];
+    let count = if rows <= VERY_FEW_NETWORKS { rows } else { FOLDS[usize::from(rows > FEW_NETWORKS)] };
     let mut order: Vec<usize> = (0..rows).collect();
     order.shuffle(&mut crate::seeded(seed));
     (0..count).map(|fold| order.iter().skip(fold).step_by(count).copied().collect()).collect()
