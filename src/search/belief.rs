@@ -4,7 +4,7 @@
 //! accuracy, R = r₀ + r₁ A, so its expectation and its expected improvement over a best reward b (Jones, Schonlau and
 //! Welch 1998, equation 15) are closed forms there:
 //!
-//! EI = (μ − b) Φ(u) + σ φ(u), u = (μ − b) / σ, μ = r₀ + r₁ E[A], σ = r₁ sd[A].
+//! EI = (μ − b) Φ(u) + σ φ(u), u = (μ − b) / σ, μ = r₀ + r₁ mean(A), σ = r₁ deviation(A).
 //!
 //! Over the latency they are averaged by Gauss-Hermite quadrature, which is what makes a limit count in proportion to
 //! the chance of missing it.

@@ -3,7 +3,7 @@
 //! y(x) = c + f(x) + noise, f with the [`Kernel`] as covariance and c a constant, estimated by generalised least
 //! squares; the scale of both is the one of greatest likelihood (a closed form), and the kernel's numbers are those of
 //! greatest marginal likelihood, found by steps of a factor of 4, then 2. They are learnt anew, from the last
-//! [`LEARNT_FROM`] observations, whenever these have grown by [`GROWTH`]. So everything is a function of
+//! 200 observations, whenever these have grown by a tenth. So everything is a function of
 //! the observations and their order: a process rebuilt from a ledger equals the one that grew, bit for bit.
 //!
 //! With L the Cholesky factor of the covariance, a row of L needs only the rows above: an observation costs O(n²).
