@@ -494,6 +494,22 @@ fn limits_that_only_a_few_networks_keep_to_are_searched_within() {
 }
 
 #[test]
+fn limits_that_hardly_any_sample_keeps_to_are_searched_within_all_the_same() {
+    let space = mnas::space::Space::from_toml(SPACE, "test").unwrap();
+    let random = &mut mnas::seeded(1);
+    let params =
+        |tokens: &[usize]| mnas::network::Network::expand(&space.decode(tokens).unwrap()).unwrap().parameters() as f64;
+    let least = mnas::network::Limits { params: Some(1.0), ..Default::default() };
+    let limit = 1.6 * params(&least.shrunk(&space, space.sample(random)).unwrap().1);
+    let within = (0..4000).filter(|_| params(&space.sample(random)) <= limit).count();
+    assert!(within < 80, "{within} of 4000 samples keep to the limit: it is no tight one");
+    let bench = Bench::new(&limited(&format!("params = {limit}")));
+    finish(bench.start("run"));
+    assert!(touched(&bench.path("run")).iter().all(|network| network.parameters() as f64 <= limit));
+    assert!(bench.report("run")["evaluations"].as_u64().unwrap() >= 12);
+}
+
+#[test]
 fn limits_beyond_the_smallest_network_of_the_space_are_refused_before_anything_is_made() {
     refused(|_| limited("params = 300"), "limits: no network of the space 'small' keeps to them");
     refused(|_| limited("memory_mb = 0"), "memory_mb must be a number above 0");

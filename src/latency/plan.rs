@@ -158,7 +158,8 @@ const MOST_DRAWS: usize = 50;
 /// hold so many networks, and a space's architectures that have no network.
 pub fn batches(settings: &CalibrationSettings) -> Result<Vec<Vec<Planned>>, CalibrationError> {
     settings.check()?;
-    let mut draw = Draw { settings, random: crate::seeded(settings.seed), drawn: HashSet::new() };
+    let mut draw =
+        Draw { settings, random: crate::seeded(settings.seed), drawn: HashSet::new(), networks: HashSet::new() };
     let validation = (0..settings.validation).map(|_| draw.one()).collect::<Result<Vec<_>, _>>()?;
     let fit = draw.covering()?;
     let planned = |part| move |architecture: &Architecture| Planned { architecture: architecture.clone(), part };
@@ -190,6 +191,8 @@ struct Draw<'a> {
     settings: &'a CalibrationSettings,
     random: crate::Random,
     drawn: HashSet<Vec<usize>>,
+    /// Digests of the networks drawn, where there are limits.
+    networks: HashSet<String>,
 }
 
 impl Draw<'_> {
@@ -206,7 +209,7 @@ impl Draw<'_> {
             if draw >= MOST_DRAWS && limits.any() {
                 tokens = limits.shrunk(space, tokens)?.1;
             }
-            if self.keeps_limits(&tokens)? && self.drawn.insert(tokens.clone()) {
+            if self.take(&tokens)? {
                 return Ok(tokens);
             }
         }
@@ -221,9 +224,17 @@ impl Draw<'_> {
         })
     }
 
-    fn keeps_limits(&self, tokens: &[usize]) -> Result<bool, CalibrationError> {
+    /// Takes tokens that were not drawn before and whose network keeps to the limits. Limits may leave few networks, each
+    /// of several sequences; then it must be a new network, too.
+    fn take(&mut self, tokens: &[usize]) -> Result<bool, CalibrationError> {
         let CalibrationSettings { space, limits, .. } = self.settings;
-        Ok(!limits.any() || limits.exceeded(&Network::expand(&space.decode(tokens)?)?).is_none())
+        if limits.any() {
+            let network = Network::expand(&space.decode(tokens)?)?;
+            if limits.exceeded(&network).is_some() || !self.networks.insert(network.digest()) {
+                return Ok(false);
+            }
+        }
+        Ok(self.drawn.insert(tokens.to_vec()))
     }
 
     /// The most informative networks of several Latin hypercubes, in order.
@@ -264,8 +275,7 @@ impl Draw<'_> {
         let mut design = Vec::with_capacity(count);
         for row in 0..count {
             let tokens: Vec<usize> = columns.iter().map(|column| column[row]).collect();
-            let usable = self.keeps_limits(&tokens)? && self.drawn.insert(tokens.clone());
-            let tokens = if usable { tokens } else { self.fresh_tokens()? };
+            let tokens = if self.take(&tokens)? { tokens } else { self.fresh_tokens()? };
             design.push(self.settings.space.decode(&tokens)?);
         }
         Ok(design)

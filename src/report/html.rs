@@ -1,6 +1,6 @@
 //! The report as one HTML page that needs nothing else: style and plots stand in it, and no script.
 
-use super::data::{Candidate, DeviceSummary, ReportData, TargetMet};
+use super::data::{Candidate, DeviceLatency, DeviceSummary, ReportData, TargetMet};
 use super::format::{duration, millions, ms, or_dash, percent};
 use super::svg::{self, PlotError};
 use super::tables::{self, Align, Column, Table};
@@ -14,8 +14,10 @@ const STYLE: &str = include_str!("style.css");
 /// [`PlotError`], which nothing in the data should cause.
 pub fn render(data: &ReportData) -> Result<String, PlotError> {
     let plots: String = svg::all(data)?.iter().map(|plot| section(plot.title, &plot.svg)).collect();
-    let plots = format!("<div class=\"plots\">\n{plots}</div>\n");
     let mut tables = tables::all(data).into_iter();
+    // The last table, of the time, is small and fills the grid.
+    let time = tables.next_back();
+    let plots = format!("<div class=\"plots\">\n{plots}{}</div>\n", time.iter().map(table).collect::<String>());
     // The final timing answers what was asked, so it stands before the plots.
     let first = if data.final_rows.is_empty() { None } else { tables.next() };
     Ok(format!(
@@ -59,8 +61,7 @@ fn headline(data: &ReportData) -> String {
     };
     let lines =
         [Some(words::costs(best)), words::runner_up(&data.pick), Some(format!("The search: {}.", words::ended(data)))];
-    let lines = words::devices(data, best).into_iter().chain(lines.into_iter().flatten());
-    let lines: String = lines.map(|line| quiet(&line)).collect();
+    let lines: String = lines.into_iter().flatten().map(|line| quiet(&line)).collect();
     format!(
         "<header>\n<p class=\"quiet\">The best network found for {place}</p>\n\
          <h1>{latency} <small>{source}</small> with {accuracy} accuracy</h1>\n{verdict}{gauge}\
@@ -70,7 +71,7 @@ fn headline(data: &ReportData) -> String {
         source = words::source(best),
         accuracy = percent(best.accuracy),
         verdict = verdict(data, best),
-        gauge = svg::gauge(best, data.pick.target.latency_ms),
+        gauge = gauges(data, best),
         architecture = escape(&best.architecture),
     )
 }
@@ -82,19 +83,30 @@ fn verdict(data: &ReportData, best: &Candidate) -> String {
         TargetMet::Unsure => "unsure",
         TargetMet::No => "no",
     };
-    let interval = if !best.devices.is_empty() {
-        "interval of the combined latency"
-    } else if best.measured {
-        "95 % interval of the measurement"
-    } else {
-        "interval of the prediction"
+    let several = !best.devices.is_empty();
+    let target = match (several, met) {
+        (false, met) => format!("target of {} {}", ms(data.pick.target.latency_ms), words::met(met)),
+        (true, TargetMet::Yes) => "all targets kept".to_owned(),
+        (true, TargetMet::Unsure) => "a target within its interval".to_owned(),
+        (true, TargetMet::No) => "a target not kept".to_owned(),
     };
-    format!(
-        "<p><span class=\"badge {class}\">target of {} {}</span> {interval}: {} ms</p>\n",
-        ms(data.pick.target.latency_ms),
-        words::met(met),
-        words::interval(best),
-    )
+    let interval = match (several, best.measured) {
+        (true, _) => "interval of the combined latency",
+        (false, true) => "95 % interval of the measurement",
+        (false, false) => "interval of the prediction",
+    };
+    format!("<p><span class=\"badge {class}\">{target}</span> {interval}: {} ms</p>\n", words::interval(best))
+}
+
+/// The latency against the target, on each device.
+fn gauges(data: &ReportData, best: &Candidate) -> String {
+    if best.devices.is_empty() {
+        return svg::gauge([best.low_ms, best.latency_ms, best.high_ms], data.pick.target.latency_ms);
+    }
+    let gauge = |(line, device): (String, &DeviceLatency)| {
+        quiet(&line) + &svg::gauge([device.low_ms, device.latency_ms, device.high_ms], device.target_ms)
+    };
+    words::devices(data, best).into_iter().zip(&best.devices).map(gauge).collect()
 }
 
 fn figures(data: &ReportData) -> String {

@@ -169,10 +169,10 @@ fn exploration(data: &ReportData) -> Option<Figure> {
 }
 
 /// A latency with its interval on a scale with the target, to be read at a glance; no document of its own.
-pub(super) fn gauge(best: &Candidate, target_ms: f64) -> String {
-    let most = 1.25 * target_ms.max(best.high_ms);
+pub(super) fn gauge([low_ms, value_ms, high_ms]: [f64; 3], target_ms: f64) -> String {
+    let most = 1.25 * target_ms.max(high_ms);
     let x = |latency_ms: f64| 10.0 + 680.0 * (latency_ms / most).clamp(0.0, 1.0);
-    let (low, high, value, target) = (x(best.low_ms), x(best.high_ms), x(best.latency_ms), x(target_ms));
+    let (low, high, value, target) = (x(low_ms), x(high_ms), x(value_ms), x(target_ms));
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 700 58\" role=\"img\" aria-label=\"latency and target\" \
          font-family=\"sans-serif\" font-size=\"13\" fill=\"#333a42\">\n\
@@ -184,7 +184,6 @@ pub(super) fn gauge(best: &Candidate, target_ms: f64) -> String {
          <text x=\"{value:.1}\" y=\"54\" text-anchor=\"middle\">{value_ms:.2} ms</text>\n\
          <text x=\"10\" y=\"54\">0</text>\n</svg>\n",
         width = (high - low).max(3.0),
-        value_ms = best.latency_ms,
     )
 }
 

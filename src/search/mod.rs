@@ -110,7 +110,10 @@ pub enum SearchError {
     #[error("the device gave no times for '{0}'")]
     NoTimes(String),
     /// The budget was spent before the first evaluation.
-    #[error("the time budget was spent before one network was evaluated; give it more [budget] hours")]
+    #[error(
+        "no network was evaluated: the time budget was spent before, or nothing new could be sampled; give it more \
+         [budget] hours, or a larger space"
+    )]
     NothingDone,
     /// Nothing could be evaluated.
     #[error("no candidate could be evaluated: all {failed} failed; the last said: {last}")]

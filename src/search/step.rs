@@ -119,7 +119,7 @@ impl Search<'_> {
         Ok(Candidates { chosen: choice.chosen, known, believed: choice.believed })
     }
 
-    /// Samples until the step has its candidates within the limits, or the limits prove too tight for that.
+    /// Samples until the step has its candidates within the limits.
     fn sample(&self, proposer: &mut dyn Proposer, step: &mut Step) -> Result<Vec<Candidate>, SearchError> {
         let random = &mut generator(self.settings.seed, step.step, "propose");
         let wanted = self.settings.search.sampled_per_step;
@@ -131,8 +131,16 @@ impl Search<'_> {
                 candidates.extend(Candidate::within(proposal, space, limits, &mut step.beyond_limits)?);
             }
             if candidates.len() == wanted {
-                break;
+                return Ok(candidates);
             }
+        }
+        // Limits that hardly any sample keeps to: samples are made smaller until they do.
+        for proposal in proposer.propose(wanted - candidates.len(), random)? {
+            step.sampled += 1;
+            let (space, limits) = (&self.settings.space, &self.settings.limits);
+            let (_, tokens) = limits.shrunk(space, proposal.tokens).map_err(crate::space::SpaceError::from)?;
+            let smaller = Proposal { tokens, log_probabilities: Vec::new() };
+            candidates.extend(Candidate::within(smaller, space, limits, &mut step.beyond_limits)?);
         }
         Ok(candidates)
     }
