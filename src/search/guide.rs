@@ -230,7 +230,7 @@ impl<'a> Guide<'a> {
         let tried = self.tried.iter().map(|tried| tried.digest.clone()).chain(self.failed.iter().cloned());
         let mut pool = Pool::new(self.settings, &self.layout, tried);
         let options = &self.settings.search.guide;
-        let variations = (options.variations * sampled.len() as f64) as usize;
+        let variations = (options.variations * self.settings.search.sampled_per_step as f64) as usize;
         let own = pool.admit(sampled);
         if self.missing() > 0 {
             return Ok(self.spread(own, wanted, latencies));
