@@ -70,9 +70,17 @@ pub fn run(arguments: &Arguments, out: Output) -> Result<Ending, Error> {
 }
 
 fn predictor(arguments: &Arguments) -> Result<Option<Predictor>, Error> {
-    let of_device = || arguments.device.as_deref().map(calibrate::folder_of);
-    let Some(folder) = arguments.predictor.clone().or_else(of_device) else { return Ok(None) };
-    Ok(Some(Predictor::load(&folder.join(calibrate::PREDICTOR))?))
+    let of_device = arguments.device.as_deref().map(calibrate::folder_of);
+    let Some(folder) = arguments.predictor.as_ref().or(of_device.as_ref()) else { return Ok(None) };
+    let file = folder.join(calibrate::PREDICTOR);
+    match &arguments.device {
+        Some(id) if !file.exists() => Err(Error::new(format!(
+            "'{id}' is not calibrated: there is no {}; run `mnas calibrate --device {id}` in this folder, or name another \
+             calibration with --predictor DIR",
+            file.display()
+        ))),
+        _ => Ok(Some(Predictor::load(&file)?)),
+    }
 }
 
 fn predicted(predictions: &[NamedPrediction]) -> String {

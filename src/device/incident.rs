@@ -21,6 +21,8 @@ pub enum IncidentKind {
     Waited,
     /// A load was thrown away and repeated.
     Repeated,
+    /// It became slower for good: timings go on at its new speed.
+    Slower,
     /// The connection was lost and found again.
     Reconnected,
     /// Something that an earlier session had left was undone.

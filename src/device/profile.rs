@@ -38,7 +38,7 @@
 //! | `max_thermal_status` | 0 | Android's thermal status: 0 none, 1 light, … 6 shutdown | 0 to 6 |
 //! | `min_battery_percent` | 30 | charge | 0 to 100 |
 //! | `charging` | "any" | whether the phone must (`required`) or must not (`forbidden`) be charging | |
-//! | `max_slowdown` | 1.10 | of the reference network against its first timings | 1.01 to 2 |
+//! | `max_slowdown` | 1.10 | of the reference network against its first timings, unless it lasts | 1.01 to 2 |
 //! | `max_away_s` | 120 | how long a phone may stay disconnected | 0 to 86,400 |
 //! | `max_wait_s` | 600 | how long to wait for a phone to cool down | 0 to 86,400 |
 

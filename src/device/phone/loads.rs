@@ -6,6 +6,7 @@ use super::PhoneDevice;
 use super::health::{self, Patience};
 use super::launch::{Answer, Launch, Remote};
 use super::link::FOLDER;
+use super::pace::Slow;
 use crate::adb::AdbError;
 use crate::device::incident::IncidentKind;
 use crate::device::session::Statistic;
@@ -15,6 +16,8 @@ use crate::device::{DeviceError, Model, Timing};
 const KEPT_BYTES: usize = 256 << 20;
 /// How often the phone may be lost during one load, before that is an error.
 const LOSSES: usize = 6;
+/// How long a slowness must last to be the phone's speed.
+const LASTING: Duration = Duration::from_secs(60);
 /// Loads of the reference network behind its baseline.
 const BASELINE_LOADS: usize = 3;
 
@@ -92,8 +95,8 @@ impl PhoneDevice {
         Ok(timing.statistic_ms(self.clock(), Statistic::Fastest))
     }
 
-    /// One attempt at a load; `Err(Slow)` is to be repeated.
-    fn attempt(&mut self, model: &Model) -> Result<Result<Timing, String>, DeviceError> {
+    /// One attempt at a load; one that was slow is to be repeated, unless that slowness has lasted.
+    fn attempt(&mut self, model: &Model) -> Result<(Timing, Result<(), Slow>), DeviceError> {
         std::thread::sleep(Duration::from_millis(self.launch.profile.run.rest_ms));
         if !self.prepared {
             self.prepare()?;
@@ -108,7 +111,7 @@ impl PhoneDevice {
         if let Some(report) = &answer.report
             && let Err(slow) = self.pace.clocks(report)
         {
-            return Ok(Err(slow));
+            return Ok((answer.timing, Err(slow)));
         }
         let mut verdict = Ok(());
         // Once may be chance.
@@ -121,18 +124,26 @@ impl PhoneDevice {
                 break;
             }
         }
-        Ok(verdict.map(|()| answer.timing))
+        Ok((answer.timing, verdict))
     }
 
-    /// Attempts until one counts: slow ones until patience ends, lost ones a few times.
+    /// Attempts until one counts: slow ones until patience ends or the slowness has lasted, lost ones a few times.
     pub(super) fn time_patiently(&mut self, model: &Model) -> Result<Timing, DeviceError> {
         let mut patience = Patience::of(Duration::from_secs(self.launch.profile.limits.max_wait_s));
         let mut lost = 0;
         while lost < LOSSES {
             match self.attempt(model) {
-                Ok(Ok(timing)) => return Ok(timing),
-                Ok(Err(slow)) => {
-                    self.note(IncidentKind::Repeated, format!("a load of '{}' does not count: {slow}", model.name));
+                Ok((timing, Ok(()))) => return Ok(timing),
+                // Whoever compares sessions has interleaved rounds, paces and anchors against a speed that changes
+                // slowly; waiting for ever for the old one would help nobody.
+                Ok((timing, Err(Slow { why, reference_ms: Some(reference_ms) }))) if patience.waited() >= LASTING => {
+                    self.pace.settle(reference_ms);
+                    let waited = patience.waited().as_secs();
+                    self.note(IncidentKind::Slower, format!("taken as its speed from now on, after {waited} s: {why}"));
+                    return Ok(timing);
+                }
+                Ok((_, Err(Slow { why, .. }))) => {
+                    self.note(IncidentKind::Repeated, format!("a load of '{}' does not count: {why}", model.name));
                     if !patience.pause() {
                         break;
                     }

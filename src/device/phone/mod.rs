@@ -7,7 +7,8 @@
 //! ```text
 //! below the limits? ──no──► wait, look again ([`health`])
 //!   │ yes
-//! push model ► run ► reference network ──slower than 1.10 × its baseline, or clocks dropped──► wait, repeat
+//! push model ► run ► reference network ──slower than 1.10 × its baseline, or clocks dropped──► wait, repeat;
+//!   │                                     up to 1.5 × for a minute on end: its speed from now on
 //!   │ connection lost: find the phone again, repeat this load
 //!   ▼
 //! timing
