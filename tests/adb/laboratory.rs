@@ -63,7 +63,8 @@ impl Lab {
         for &process in &servers {
             signal(process, libc::SIGKILL);
         }
-        until("the adb server is gone", || processes("fork-server").is_empty());
+        // Another may have been started meanwhile by whoever missed it.
+        until("the adb server is gone", || servers.iter().all(|&process| has_ended(process)));
     }
 }
 
@@ -74,6 +75,12 @@ pub fn until(what: &str, condition: impl Fn() -> bool) {
         assert!(Instant::now() < deadline, "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Whether a process has closed its sockets: its arguments it loses before those.
+fn has_ended(process: i32) -> bool {
+    let state = |stat: String| stat.rsplit(") ").next().map(|rest| rest.starts_with(['Z', 'X']));
+    fs_err::read_to_string(format!("/proc/{process}/stat")).ok().and_then(state).unwrap_or(true)
 }
 
 /// Living processes of this namespace one of whose arguments contains `part`.
