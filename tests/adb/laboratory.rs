@@ -77,10 +77,12 @@ pub fn until(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
-/// Whether a process has closed its sockets: its arguments it loses before those.
+/// Whether a process has closed its sockets. It loses its arguments before those, and its first thread may end before the
+/// others, which hold them too.
 fn has_ended(process: i32) -> bool {
-    let state = |stat: String| stat.rsplit(") ").next().map(|rest| rest.starts_with(['Z', 'X']));
-    fs_err::read_to_string(format!("/proc/{process}/stat")).ok().and_then(state).unwrap_or(true)
+    let threads = fs_err::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let mut stats = threads.filter_map(|thread| fs_err::read_to_string(thread.path().join("stat")).ok());
+    stats.all(|stat| stat.rsplit(") ").next().is_some_and(|rest| rest.starts_with(['Z', 'X'])))
 }
 
 /// Living processes of this namespace one of whose arguments contains `part`.
