@@ -4,7 +4,7 @@ use mnas::adb::{AdbError, Address, Listed, Server, State};
 use proptest::prelude::*;
 
 use crate::lab::stand_in::StandIn;
-use crate::lab::{Needs, inside};
+use crate::lab::{Needs, inside, until};
 use crate::pretender::{Reply, block, pretend};
 use crate::{LIMIT, SHORT};
 
@@ -121,10 +121,15 @@ fn the_servers_refusals_become_the_errors_of_the_phones_state() {
 #[test]
 fn a_local_server_is_started_and_where_there_is_no_program_the_error_says_what_to_install() {
     inside(Needs::Server, |lab| {
+        // The system may close a dead process's port a moment after its end.
+        let kill_server = || {
+            lab.kill_server();
+            until("its port is closed", || std::net::TcpStream::connect(("127.0.0.1", 5037)).is_err());
+        };
         assert!(lab.server().version(LIMIT).unwrap() >= 40);
-        lab.kill_server();
+        kill_server();
         assert_eq!(lab.server().devices(LIMIT).unwrap(), []);
-        lab.kill_server();
+        kill_server();
         // SAFETY: this process runs this one test, in one thread.
         unsafe { std::env::set_var("PATH", "/nowhere") };
         let error = lab.server().devices(LIMIT).unwrap_err();
