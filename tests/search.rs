@@ -5,6 +5,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use mnas::device::simulated::SimulatedDevice;
+use mnas::latency::{CsvSettings, DataSet, Feature, Features, FitSettings, Predictor, calibrate_from_csv};
+use mnas::network::Network;
+use mnas::space::Space;
 use rand::Rng;
 use serde_json::Value;
 
@@ -427,6 +431,52 @@ fn another_device_than_the_calibrated_one_is_noticed() {
     fs_err::write(bench.path("search.toml"), search.replace("latency_ms = 1.0", "latency_ms = 0.2")).unwrap();
     let message = failure(bench.start("other"), 1);
     assert!(message.contains("another device"), "{message}");
+}
+
+/// Networks of another space than the search's, timed by a function, as a CSV of measurements.
+fn timings(count: usize, seed: u64, latency_ms: impl Fn(&Network) -> f64) -> String {
+    let (space, random) = (Space::preset("demo").unwrap(), &mut mnas::seeded(seed));
+    let lines = (0..count).map(|_| {
+        let architecture = space.decode(&space.sample(random)).unwrap();
+        format!("{architecture},{}\n", latency_ms(&Network::expand(&architecture).unwrap()))
+    });
+    format!("architecture,latency_ms\n{}", lines.collect::<String>())
+}
+
+#[test]
+fn a_search_predicts_as_its_warm_started_calibration_does_wherever_that_has_gone_since() {
+    let search = search_file("evolution", 12, 0);
+    let bench = Bench::new(&search.replace("id = \"simulated\"", "id = \"simulated\"\npredictor = \"second\""));
+    let calibrate = |name: &str, csv: String, warm_start: Option<PathBuf>| {
+        let file = bench.path(&format!("{name}.csv"));
+        fs_err::write(&file, csv).unwrap();
+        let settings = CsvSettings { warm_start, ..CsvSettings::new(&file) };
+        calibrate_from_csv(&settings, &bench.path(name)).unwrap();
+    };
+    let squeezed = |network: &Network| Features::of(network).get(Feature::GateScaled);
+    let first = |network: &Network| SimulatedDevice::latency_ms(network) * (1.0 + squeezed(network));
+    calibrate("first", timings(60, 1, first), None);
+    calibrate("second", timings(14, 2, SimulatedDevice::latency_ms), Some(bench.path("first")));
+    let predictor = Predictor::load(&bench.path("second/predictor.json")).unwrap();
+    let data = DataSet::read(&bench.path("second/measurements.csv"), "latency_ms").unwrap();
+    let cold = Predictor::fit(&data, FitSettings::default()).unwrap();
+
+    let timed = || mnas::store::Ledger::read(&bench.path("run")).unwrap().measurements().unwrap();
+    finish(bench.start("run"));
+    let before = timed().len();
+    for name in ["first", "second"] {
+        fs_err::remove_dir_all(bench.path(name)).unwrap();
+    }
+    finish(bench.resume("run", &["--evaluations", "24"]));
+    assert!(0 < before && before < timed().len() && timed().len() < 10, "{before} of {} timings", timed().len());
+    // Of another space, the calibration's networks tell nothing of the search's beyond what the predictor says.
+    for measurement in timed() {
+        let network = Network::expand(&mnas::space::parse(&measurement.architecture).unwrap()).unwrap();
+        let [predicted_ms, ..] = measurement.predicted_ms.unwrap();
+        let [warm_ms, cold_ms] = [&predictor, &cold].map(|predictor| predictor.predict(&network).latency_ms);
+        assert!((predicted_ms / warm_ms - 1.0).abs() < 1e-9, "{predicted_ms} ms, by the calibration {warm_ms} ms");
+        assert!((cold_ms / warm_ms - 1.0).abs() > 1e-3, "{warm_ms} ms with and {cold_ms} ms without its warm start");
+    }
 }
 
 #[test]

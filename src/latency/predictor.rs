@@ -126,13 +126,14 @@ impl Predictor {
         Ok(Self::cross_validated_from(Some(other), data, settings)?.0)
     }
 
-    /// Fits measurements as this predictor was fitted: from the same other device's predictor if it had one.
+    /// Fits measurements as this predictor was fitted, from the same other device's predictor if it had one, and gives
+    /// beside the new predictor what models that had not seen a measurement made of it.
     ///
     /// # Errors
     /// As [`Predictor::fit`].
-    pub fn refitted(&self, data: &DataSet, settings: FitSettings) -> Result<Self, FitError> {
+    pub fn refitted(&self, data: &DataSet, settings: FitSettings) -> Result<(Self, Vec<Prediction>), FitError> {
         let other = self.model.other().map(|model| Self { model: model.clone(), ..self.clone() });
-        Ok(Self::cross_validated_from(other.as_ref(), data, settings)?.0)
+        Self::cross_validated_from(other.as_ref(), data, settings)
     }
 
     /// Fits measurements and gives beside the predictor what models that had not seen a measurement made of it.

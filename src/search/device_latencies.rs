@@ -1,13 +1,14 @@
 //! What a run knows about latencies on one device: what it measured, and a predictor for the rest.
 //!
-//! The predictor is fitted once, to the calibration's measurements or the run's own first ones. What the timings of the
-//! loop say beyond it, ln(measured / predicted), is learnt by a Gaussian process over the tokens ([`super::surrogate`]),
+//! The predictor is fitted once, to the calibration's measurements (from the same other device's predictor, if the
+//! calibration had a warm start) or the run's own first ones. What the timings of the loop say beyond it, ln(measured / predicted), is learnt by a Gaussian process over the tokens ([`super::surrogate`]),
 //! which starts from the predictor's held-out errors on those first networks. So a predictor that is a fifth off where
 //! the search goes is corrected by the first few timings there, and what is left uncertain is known. An open step's
 //! timings are never part of it: a step that is interrupted and repeated must choose as it did before.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::time::Instant;
 
 use super::anchors::Anchors;
@@ -18,11 +19,11 @@ use super::surrogate::{Layout, Normal, Process};
 use super::{Search, SearchError, training_seed};
 use crate::device::session::{self, Plan, Statistic};
 use crate::device::{Device, DeviceError};
-use crate::latency::calibrate::MEASUREMENTS;
+use crate::latency::calibrate::{MEASUREMENTS, PREDICTOR};
 use crate::latency::data::LATENCY_COLUMN;
 use crate::latency::measure::model_for;
 use crate::latency::plan::{CalibrationSettings, Part, Planned, plan};
-use crate::latency::{DataSet, FitSettings, Prediction, Predictor};
+use crate::latency::{CalibrationError, DataSet, FitSettings, Prediction, Predictor};
 use crate::network::Network;
 use crate::search::progress::Progress;
 use crate::space::{Architecture, Space};
@@ -61,14 +62,14 @@ impl DeviceLatencies {
         device: usize,
         closed: u64,
     ) -> Result<Self, SearchError> {
-        let mut data = calibration(ledger, device)?;
+        let (mut data, calibrated) = calibration(ledger, device)?;
         let of_device = ledger.measurements()?.into_iter().filter(|measurement| measurement.device == device);
         let (first, later): (Vec<_>, Vec<_>) = of_device.partition(|m| m.purpose == Purpose::WarmUp);
         let source = main_source(&data);
         for measurement in &first {
             data.push(&architecture(measurement)?, measurement.latency_ms, &source)?;
         }
-        let mut latencies = Self::new(device, &data, &settings.space, settings.seed)?;
+        let mut latencies = Self::new(device, &data, calibrated.as_ref(), settings)?;
         for measurement in later {
             if measurement.step <= closed {
                 latencies.learn(&measurement)?;
@@ -78,8 +79,18 @@ impl DeviceLatencies {
         Ok(latencies)
     }
 
-    fn new(device: usize, data: &DataSet, space: &Space, seed: u64) -> Result<Self, SearchError> {
-        let (predictor, held_out) = Predictor::cross_validated(data, FitSettings { seed, ..FitSettings::default() })?;
+    /// From first measurements, and the predictor of the calibration they stand in, if there is one.
+    fn new(
+        device: usize,
+        data: &DataSet,
+        calibrated: Option<&Predictor>,
+        settings: &Settings,
+    ) -> Result<Self, SearchError> {
+        let (space, fit) = (&settings.space, FitSettings { seed: settings.seed, ..FitSettings::default() });
+        let (predictor, held_out) = match calibrated {
+            Some(calibrated) => calibrated.refitted(data, fit)?,
+            None => Predictor::cross_validated(data, fit)?,
+        };
         let mut residual = Process::new(Layout::of(space));
         for (measurement, held_out) in data.measurements().iter().zip(&held_out) {
             // A calibration may hold networks of other spaces.
@@ -174,32 +185,46 @@ fn main_source(data: &DataSet) -> String {
 }
 
 /// Name, among the run's settings, of a device's copy of its calibration's measurements: its artefact's hash.
-pub(super) fn calibration_name(device: usize) -> String {
+fn calibration_name(device: usize) -> String {
     if device == 0 { "calibration".to_owned() } else { format!("calibration {}", device + 1) }
 }
 
-/// The files of measurements of the calibrations that the search file names, checked, with the names of their copies.
+/// The same of its calibration's predictor, which knows what it was started from.
+fn predictor_name(device: usize) -> String {
+    if device == 0 { "predictor".to_owned() } else { format!("predictor {}", device + 1) }
+}
+
+/// The files of the calibrations that the search file names, checked, with the names of the run's copies.
 ///
 /// # Errors
 /// A calibration that cannot be read.
 pub(super) fn read_calibrations(settings: &Settings) -> Result<Vec<(String, Vec<u8>)>, SearchError> {
-    let mut calibrations = Vec::new();
+    let mut copies = Vec::new();
     for (device, options) in settings.devices.iter().enumerate() {
         let Some(folder) = &options.predictor else { continue };
-        let path = folder.join(MEASUREMENTS);
-        let data = DataSet::read(&path, LATENCY_COLUMN)?;
-        Predictor::fit(&data, FitSettings { seed: settings.seed, ..FitSettings::default() })?;
-        calibrations.push((calibration_name(device), fs_err::read(&path)?));
+        let (measurements, predictor) = (folder.join(MEASUREMENTS), folder.join(PREDICTOR));
+        // Measurements alone, somebody else's, are a calibration too.
+        let calibrated = if predictor.exists() { Some(read_predictor(&predictor)?) } else { None };
+        let data = DataSet::read(&measurements, LATENCY_COLUMN)?;
+        DeviceLatencies::new(device, &data, calibrated.as_ref(), settings)?;
+        copies.push((calibration_name(device), fs_err::read(&measurements)?));
+        if calibrated.is_some() {
+            copies.push((predictor_name(device), fs_err::read(&predictor)?));
+        }
     }
-    Ok(calibrations)
+    Ok(copies)
 }
 
-/// The run's copy of a device's calibration's measurements; empty if it has none.
-fn calibration(ledger: &Ledger, device: usize) -> Result<DataSet, SearchError> {
-    match ledger.setting(&calibration_name(device))? {
-        Some(hash) => Ok(DataSet::read(&ledger.artefact(&hash), LATENCY_COLUMN)?),
-        None => Ok(DataSet::default()),
-    }
+/// The run's copy of a device's calibration: its measurements, none if it has no calibration, and its predictor.
+fn calibration(ledger: &Ledger, device: usize) -> Result<(DataSet, Option<Predictor>), SearchError> {
+    let copy = |name: String| ledger.setting(&name).map(|hash| hash.map(|hash| ledger.artefact(&hash)));
+    let data = copy(calibration_name(device))?.map(|path| DataSet::read(&path, LATENCY_COLUMN)).transpose()?;
+    let predictor = copy(predictor_name(device))?.map(|path| read_predictor(&path)).transpose()?;
+    Ok((data.unwrap_or_default(), predictor))
+}
+
+fn read_predictor(path: &Path) -> Result<Predictor, SearchError> {
+    Ok(Predictor::load(path).map_err(CalibrationError::from)?)
 }
 
 /// Measures networks of the space on a device before the first step, one after the other, as far as the ledger lacks
@@ -354,6 +379,7 @@ impl Timing<'_> {
 mod tests {
     use super::*;
     use crate::device::simulated::SimulatedDevice;
+    use crate::search::options::SearchFile;
 
     /// What a device takes that is a fifth slower than its calibration could know wherever the first token is 0.
     fn truth_ms(tokens: &[usize], network: &Network) -> f64 {
@@ -373,13 +399,16 @@ mod tests {
 
     #[test]
     fn a_predictor_that_is_a_fifth_off_where_the_search_goes_is_corrected_by_a_few_timings() {
-        let space = Space::preset("mnasnet").unwrap();
+        let text = "seed = 1\n[space]\npreset = \"mnasnet\"\n[target]\nlatency_ms = 10\n[accuracy]\nkind = \"simulated\"\n\
+                    [budget]\nevaluations = 1\n";
+        let settings = SearchFile::parse(text, "test").unwrap().check(Path::new("."), "test").unwrap();
+        let space = &settings.space;
         let mut data = DataSet::default();
-        for (tokens, network) in drawn(&space, None, 50, 1) {
+        for (tokens, network) in drawn(space, None, 50, 1) {
             data.push(&space.decode(&tokens).unwrap(), truth_ms(&tokens, &network), "").unwrap();
         }
-        let mut latencies = DeviceLatencies::new(0, &data, &space, 1).unwrap();
-        let unseen = drawn(&space, Some(0), 30, 2);
+        let mut latencies = DeviceLatencies::new(0, &data, None, &settings).unwrap();
+        let unseen = drawn(space, Some(0), 30, 2);
         let error = |latencies: &DeviceLatencies| {
             let off = |(tokens, network): &(Vec<usize>, Network)| {
                 let Normal { mean, deviation } = latencies.believe(tokens, latencies.prior(network));
@@ -389,7 +418,7 @@ mod tests {
             unseen.iter().map(off).sum::<f64>() / unseen.len() as f64
         };
         let before = error(&latencies);
-        for (index, (tokens, network)) in drawn(&space, Some(0), 8, 3).into_iter().enumerate() {
+        for (index, (tokens, network)) in drawn(space, Some(0), 8, 3).into_iter().enumerate() {
             let digest = network.digest();
             let measurement = Measurement {
                 device: 0,

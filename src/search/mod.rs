@@ -82,7 +82,7 @@ pub enum SearchError {
     /// The predictor cannot be fitted.
     #[error(transparent)]
     Fit(#[from] crate::latency::FitError),
-    /// Planning the first measurements, or writing a model to time.
+    /// A calibration's predictor, planning the first measurements, or writing a model to time.
     #[error(transparent)]
     Calibration(#[from] crate::latency::CalibrationError),
     /// The calibration's measurements.
