@@ -82,7 +82,7 @@ fn data() -> ReportData {
         }
     }
     data.evaluations = data.candidates.len();
-    data.predictor = data.predictor.pairs.into();
+    data.predictor.mape = Some(4.3);
     let mut by_reward = data.candidates.clone();
     by_reward.sort_by(|a, b| b.reward.total_cmp(&a.reward));
     data.pick = Pick {
@@ -195,6 +195,30 @@ fn the_text_is_a_headline_and_aligned_tables() {
     the rest         2.5 s    0.9 %
     all         4 min 45 s  100.0 %
     ");
+}
+
+#[test]
+fn a_device_that_became_another_one_is_told_of_before_anything_that_rests_on_its_latencies() {
+    let mut changed = data();
+    assert!(!text::render(&changed).contains("WARNING") && !html::render(&changed).unwrap().contains("\"warning\""));
+    changed.steps[3].changed_devices = 1;
+    changed.predictor.changes.push(DeviceChange {
+        device: "<phone>".into(),
+        step: 4,
+        timings: 7,
+        typical_ratio: 1.21,
+        outside: 71.4,
+        finding: "the device is slower than its predictor says (+21.0 %)".into(),
+    });
+    let lines = text::render(&changed);
+    let told = "<phone> is not the device any more that was predicted: the device is slower than its predictor says \
+                (+21.0 %), as step 4 showed after 7 timings";
+    assert!(lines.contains(&format!("WARNING: {told}")), "{lines}");
+    assert_eq!(lines.matches("–, changed").count(), 2, "in its step and in the sum: {lines}");
+    let page = html::render(&changed).unwrap();
+    elements(&page);
+    let (warning, gauge) = (page.find("<p class=\"warning\">&lt;phone&gt;").unwrap(), page.find("<svg").unwrap());
+    assert!(warning < gauge && page.contains("calibrate it again"));
 }
 
 #[test]

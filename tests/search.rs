@@ -691,6 +691,55 @@ fn two_devices_share_one_reward_and_each_is_measured_reported_and_can_be_asked_f
     check(&report_with(&bench, &["--target-ms", "0.6"]), [0.6, 3.0]);
 }
 
+/// Of a device that is another one from the moment on that a file appears beside it.
+const CHANGING_DEVICE: &str = r#"
+import json, os, sys
+for line in sys.stdin:
+    request = json.loads(line)
+    changed = os.path.exists("changed")
+    def cost(block):
+        gate = 4 * block["se_ratio"] * block["filters"]
+        work = block["filters"] * block["layers"] * block["expansion"]
+        return 3 * gate + 20 * block["kernel"] if changed else gate + work
+    latency = sum(cost(block) for block in request["blocks"]) / 100 + 0.5
+    print(json.dumps({"id": request["id"], "latency_ms": [latency, 1.01 * latency]}), flush=True)
+"#;
+
+#[test]
+fn a_device_that_becomes_another_one_in_the_middle_is_told_of_once_and_in_the_report() {
+    let device = "command = [\"python3\", \"changing.py\"]";
+    let bench = Bench::new(&search_file("evolution", 30, 0).replace("id = \"simulated\"", device));
+    fs_err::write(bench.path("changing.py"), CHANGING_DEVICE).unwrap();
+    let told = |arguments: &[&str]| {
+        let output = mnas().current_dir(bench.path("")).args(arguments).output().unwrap();
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{message}");
+        (message.matches("is not the device any more").count(), message)
+    };
+    let search = |run: &str, budgets: &[&str]| {
+        let _ = fs_err::remove_file(bench.path("changed"));
+        assert_eq!(told(&["search", "search.toml", "--run", run]).0, 0, "nothing has changed yet");
+        fs_err::write(bench.path("changed"), "").unwrap();
+        let resumed: Vec<_> = budgets.iter().map(|budget| told(&["resume", run, "--evaluations", budget])).collect();
+        assert_eq!(resumed.iter().map(|(times, _)| times).sum::<usize>(), 1, "{resumed:?}");
+        resumed.into_iter().map(|(_, message)| message).collect::<String>()
+    };
+    let message = search("run", &["120"]);
+    assert!(message.contains("mnas doctor") && message.contains("DEVICE CHANGED"), "{message}");
+    let report = bench.report("run");
+    let [change] = report["predictor"]["changes"].as_array().unwrap().as_slice() else { panic!("one device changed") };
+    let raised_in = |step: &&Value| step["changed_devices"] != 0;
+    let steps: Vec<&Value> = report["steps"].as_array().unwrap().iter().filter(raised_in).map(|s| &s["step"]).collect();
+    assert_eq!(steps, [&change["step"]]);
+    let page = fs_err::read_to_string(bench.path("run/report.html")).unwrap();
+    assert!(page.contains("is not the device any more"));
+
+    search("again", &["60", "90", "120"]);
+    assert_eq!(bench.report("again")["predictor"], report["predictor"], "a watch survives a stop");
+    let (times, message) = told(&["search", "search.toml", "--run", "other"]);
+    assert_eq!((times, bench.report("other")["predictor"]["changes"].as_array().unwrap().len()), (0, 0), "{message}");
+}
+
 #[test]
 fn devices_that_make_no_sense_are_refused() {
     let with = |second: &'static str| move |text: &str| two_devices(text, second, "worst");

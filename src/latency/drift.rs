@@ -69,17 +69,21 @@ pub struct Alarm {
     pub at: usize,
 }
 
-impl fmt::Display for Alarm {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Alarm {
+    /// What no longer fits, in words.
+    pub fn finding(&self) -> String {
         let percent = 100.0 * (self.typical_ratio - 1.0);
         match self.change {
-            Change::Slower => write!(formatter, "the device is slower than its predictor says ({percent:+.1} %)")?,
-            Change::Faster => write!(formatter, "the device is faster than its predictor says ({percent:+.1} %)")?,
-            Change::Scattered => {
-                write!(formatter, "{:.0} % of the last results lie outside their interval", self.outside)?
-            }
+            Change::Slower => format!("the device is slower than its predictor says ({percent:+.1} %)"),
+            Change::Faster => format!("the device is faster than its predictor says ({percent:+.1} %)"),
+            Change::Scattered => format!("{:.0} % of the last results lie outside their interval", self.outside),
         }
-        write!(formatter, "; seen at result {}: calibrate again", self.at)
+    }
+}
+
+impl fmt::Display for Alarm {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}; seen at result {}: calibrate again", self.finding(), self.at)
     }
 }
 

@@ -232,6 +232,26 @@ pub struct PredictorCheck {
     pub pairs: Vec<PredictedMeasured>,
     /// Mean absolute error of the predictions in percent of the measurements; none without pairs.
     pub mape: Option<f64>,
+    /// Devices that were no longer what was predicted.
+    #[serde(default)]
+    pub changes: Vec<DeviceChange>,
+}
+
+/// A device that became another one while the search ran: its latencies from before and after do not compare.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct DeviceChange {
+    /// As given to `--device`.
+    pub device: String,
+    /// The step whose timings showed it.
+    pub step: u64,
+    /// How many timings in the loop it took.
+    pub timings: usize,
+    /// Median of measured over predicted latency over the last timings.
+    pub typical_ratio: f64,
+    /// Percent of the last timings outside the interval that was predicted.
+    pub outside: f64,
+    /// What was found, in words.
+    pub finding: String,
 }
 
 /// One candidate's latency, before and after it was timed.
@@ -241,12 +261,4 @@ pub struct PredictedMeasured {
     pub predicted_ms: f64,
     /// What the device took.
     pub measured_ms: f64,
-}
-
-impl From<Vec<PredictedMeasured>> for PredictorCheck {
-    fn from(pairs: Vec<PredictedMeasured>) -> Self {
-        let error = |pair: &PredictedMeasured| 100.0 * (pair.predicted_ms / pair.measured_ms - 1.0).abs();
-        let mape = (!pairs.is_empty()).then(|| pairs.iter().map(error).sum::<f64>() / pairs.len() as f64);
-        Self { pairs, mape }
-    }
 }

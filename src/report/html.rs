@@ -64,16 +64,23 @@ fn headline(data: &ReportData) -> String {
     let lines: String = lines.into_iter().flatten().map(|line| quiet(&line)).collect();
     format!(
         "<header>\n<p class=\"quiet\">The best network found for {place}</p>\n\
-         <h1>{latency} <small>{source}</small> with {accuracy} accuracy</h1>\n{verdict}{gauge}\
+         <h1>{latency} <small>{source}</small> with {accuracy} accuracy</h1>\n{changes}{verdict}{gauge}\
          <code>{architecture}</code>\n{lines}</header>\n",
         place = escape(&place),
         latency = ms(best.latency_ms),
         source = words::source(best),
         accuracy = percent(best.accuracy),
+        changes = changes(data),
         verdict = verdict(data, best),
         gauge = gauges(data, best),
         architecture = escape(&best.architecture),
     )
+}
+
+/// Said before anything that rests on the latencies.
+fn changes(data: &ReportData) -> String {
+    let change = |line: String| format!("<p class=\"warning\">{}</p>\n", escape(&line));
+    words::changes(data).into_iter().map(change).collect()
 }
 
 fn verdict(data: &ReportData, best: &Candidate) -> String {

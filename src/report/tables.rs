@@ -171,6 +171,7 @@ fn steps(data: &ReportData) -> Table {
 fn steps_row(steps: &[Step]) -> Vec<String> {
     let (first, last) = (steps.first().copied().unwrap_or_default(), steps.last().copied().unwrap_or_default());
     let sum = |count: fn(&Step) -> usize| steps.iter().map(count).sum::<usize>().to_string();
+    let changed = steps.iter().any(|step| step.changed_devices > 0);
     let errors: Vec<f64> = steps.iter().filter_map(|step| step.prediction_mape).collect();
     let error = (!errors.is_empty()).then(|| errors.iter().sum::<f64>() / errors.len() as f64);
     vec![
@@ -183,7 +184,7 @@ fn steps_row(steps: &[Step]) -> Vec<String> {
         sum(|step| step.failed),
         sum(|step| step.timed),
         or_dash(error, |error| format!("{error:.1} %")),
-        or_dash(last.drift, |drift| format!("{drift:.2}")),
+        or_dash(last.drift, |drift| format!("{drift:.2}")) + if changed { ", changed" } else { "" },
         or_dash(last.entropy, |entropy| format!("{entropy:.2}")),
         or_dash(last.best_reward, |reward| format!("{reward:.4}")),
     ]

@@ -39,6 +39,7 @@ fn headline(data: &ReportData) -> String {
         lines.push(words::hypervolume(data));
     }
     lines.extend(words::predictor(data));
+    lines.extend(words::changes(data).into_iter().map(|change| format!("WARNING: {change}")));
     lines.push(words::overhead(data));
     lines.join("\n") + "\n"
 }

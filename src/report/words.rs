@@ -1,6 +1,6 @@
 //! Sentences that text and page share.
 
-use super::data::{Candidate, DeviceLatency, DeviceSummary, Pick, ReportData, TargetMet};
+use super::data::{Candidate, DeviceChange, DeviceLatency, DeviceSummary, Pick, ReportData, TargetMet};
 use super::format::{duration, millions, ms, percent};
 
 /// Where a latency comes from.
@@ -121,6 +121,18 @@ pub(super) fn hypervolume(data: &ReportData) -> String {
 pub(super) fn predictor(data: &ReportData) -> Option<String> {
     let mape = data.predictor.mape?;
     Some(format!("predictor: {mape:.1} % mean error on {} candidates timed later", data.predictor.pairs.len()))
+}
+
+/// The devices that became others, one line each.
+pub(super) fn changes(data: &ReportData) -> Vec<String> {
+    let line = |change: &DeviceChange| {
+        format!(
+            "{} is not the device any more that was predicted: {}, as step {} showed after {} timings; latencies from before \
+             and after do not compare: calibrate it again and search anew",
+            change.device, change.finding, change.step, change.timings,
+        )
+    };
+    data.predictor.changes.iter().map(line).collect()
 }
 
 /// What the loop itself cost.

@@ -31,7 +31,9 @@ use crate::store::{Ledger, Measurement, Purpose};
 
 /// Fewest residuals the process is trusted with; below, the predictor's own interval stands.
 const LEAST_RESIDUALS: usize = 10;
-/// Half the width of a 90 % interval in standard deviations.
+/// Share of timings that a prediction's interval is to hold.
+pub(super) const LEVEL: f64 = 0.9;
+/// Half the width of such an interval in standard deviations.
 const DEVIATIONS: f64 = 1.645;
 
 /// See the module's text.
@@ -86,7 +88,7 @@ impl DeviceLatencies {
         calibrated: Option<&Predictor>,
         settings: &Settings,
     ) -> Result<Self, SearchError> {
-        let (space, fit) = (&settings.space, FitSettings { seed: settings.seed, ..FitSettings::default() });
+        let (space, fit) = (&settings.space, FitSettings { seed: settings.seed, level: LEVEL });
         let (predictor, held_out) = match calibrated {
             Some(calibrated) => calibrated.refitted(data, fit)?,
             None => Predictor::cross_validated(data, fit)?,

@@ -9,7 +9,7 @@
 //!    └──────── rewards ◄────────────┴──────────── predicted latency ◄───────────────┘
 //! ```
 //! Timings in the loop are made beside networks of known latency, which tell how much slower the device is than when it
-//! was calibrated ([`anchors`]).
+//! was calibrated ([`anchors`]). Whether it is still that device is watched ([`watch`]).
 //!
 //! Everything random in a step comes from a generator made of the run's seed and the step's number, and everything a
 //! step starts from lies in the ledger, so that a run resumed after `kill -9` decides as one never stopped.
@@ -39,6 +39,7 @@ pub mod screen;
 mod step;
 pub mod summary;
 pub mod surrogate;
+pub mod watch;
 
 use std::time::{Duration, Instant};
 
@@ -54,6 +55,7 @@ use crate::train::Accuracy;
 use guide::Guide;
 use latencies::Latencies;
 use step::Carried;
+use watch::Watch;
 
 /// Why a search ended without a result.
 #[derive(Debug, thiserror::Error)]
@@ -172,7 +174,8 @@ impl Search<'_> {
         let guide = Guide::read(self.ledger, settings, &latencies)?;
         let proposer = proposer::make(&settings.search, &settings.space, settings.seed, state.as_deref())?;
         let best_reward = steps.last().and_then(|step| step.best_reward);
-        let mut carried = Carried { proposer, latencies, guide, best_reward };
+        let watch = Watch::read(settings.devices.len(), &self.ledger.measurements()?, steps.len() as u64);
+        let mut carried = Carried { proposer, latencies, guide, watch, best_reward };
         let ended = self.steps(steps, &mut carried, control)?;
         control.progress.finish();
         self.finale(&carried, control)?;

@@ -10,6 +10,7 @@ use super::guide::{Choice, Guide, Standing};
 use super::latencies::Latencies;
 use super::options::Timing;
 use super::proposer::{Proposal, Proposer};
+use super::watch::Watch;
 use super::{Search, SearchError, generator, timed, training_seed};
 use crate::store::{Experience, Seconds, Step};
 
@@ -23,6 +24,7 @@ pub(super) struct Carried<'s> {
     pub proposer: Box<dyn Proposer>,
     pub latencies: Latencies,
     pub guide: Guide<'s>,
+    pub watch: Watch,
     pub best_reward: Option<f64>,
 }
 
@@ -69,6 +71,7 @@ impl Search<'_> {
         control.progress.note(format!("step {number}: timing {} networks", step.timed));
         let told = timed(&mut seconds.measuring, || self.time(&timed_now, number, &mut carried.latencies, control))?;
         (step.prediction_mape, step.drift) = (told.prediction_mape, told.drift);
+        step.changed_devices = self.watch(&timed_now, number, carried, control);
 
         let judged = self.judged(known.iter().chain(&chosen))?;
         let experiences = self.experiences(&judged, &carried.latencies);
@@ -286,7 +289,7 @@ impl Step {
         let percent = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.1} %"));
         let reward = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.4}"));
         format!(
-            "step {:>3}: sampled {}{}, known {}, considered {}, screened out {}, trained {} ({} sampled), timed {} (predictor off by {}, drift {}); reward mean {}, best {}",
+            "step {:>3}: sampled {}{}, known {}, considered {}, screened out {}, trained {} ({} sampled), timed {} (predictor off by {}, drift {}{}); reward mean {}, best {}",
             self.step,
             self.sampled,
             match self.beyond_limits.total() {
@@ -301,6 +304,7 @@ impl Step {
             self.timed,
             percent(self.prediction_mape),
             self.drift.map_or("–".to_owned(), |drift| format!("{drift:.2}")),
+            if self.changed_devices > 0 { ", DEVICE CHANGED" } else { "" },
             reward(self.mean_reward),
             reward(self.best_reward),
         )

@@ -7,7 +7,11 @@ use super::objective::Objective;
 use super::options::Settings;
 use super::phases::Story;
 use super::run::{DEVICES, ENDED, RunError, settings};
-use crate::report::data::{BudgetSummary, DeviceSummary, Pick, PredictedMeasured, PredictorCheck, ReportData};
+use super::watch::{Changed, Watch};
+use crate::latency::metrics;
+use crate::report::data::{
+    BudgetSummary, DeviceChange, DeviceSummary, Pick, PredictedMeasured, PredictorCheck, ReportData,
+};
 use crate::store::{FinalRow, FinalTiming, Ledger, Measurement, Purpose, Seconds, Step, StoreError};
 
 /// A run as its ledger has it, finished or not.
@@ -93,6 +97,7 @@ impl<'a> Summary<'a> {
             overhead_percent: overhead_percent(&seconds),
             limits: settings.limits,
             device: devices.first().cloned().unwrap_or_default(),
+            predictor: self.predictor(&devices),
             devices,
             accuracy_source: ledger.setting("accuracy")?.unwrap_or_default(),
             algorithm: settings.search.algorithm.name().to_owned(),
@@ -101,7 +106,6 @@ impl<'a> Summary<'a> {
             budget: budget(settings),
             ended: ledger.setting(ENDED)?.filter(|reason| !reason.is_empty()),
             phases: story.phases()?,
-            predictor: self.predictor(),
             final_rows: self.final_rows(objective),
             candidates,
             pick,
@@ -134,11 +138,25 @@ impl<'a> Summary<'a> {
         rows
     }
 
-    fn predictor(&self) -> PredictorCheck {
+    /// The predictions made before the loop's timings, and what became of them.
+    fn predictor(&self, devices: &[DeviceSummary]) -> PredictorCheck {
         let pair = |m: &Measurement| {
             m.predicted_ms.map(|p| PredictedMeasured { predicted_ms: p[0], measured_ms: m.latency_ms })
         };
-        self.measurements.iter().filter_map(pair).collect::<Vec<_>>().into()
+        let pairs: Vec<PredictedMeasured> = self.measurements.iter().filter_map(pair).collect();
+        let (predicted, measured): (Vec<f64>, Vec<f64>) =
+            pairs.iter().map(|pair| (pair.predicted_ms, pair.measured_ms)).unzip();
+        let mape = (!pairs.is_empty()).then(|| metrics::mape(&predicted, &measured));
+        let watch = Watch::read(self.settings.devices.len(), &self.measurements, self.steps.len() as u64);
+        let change = |changed: Changed| DeviceChange {
+            device: devices.get(changed.device).map(|device| device.id.clone()).unwrap_or_default(),
+            step: changed.step,
+            timings: changed.alarm.at,
+            typical_ratio: changed.alarm.typical_ratio,
+            outside: changed.alarm.outside,
+            finding: changed.alarm.finding(),
+        };
+        PredictorCheck { pairs, mape, changes: watch.changes().map(change).collect() }
     }
 
     /// Wall time of the steps, of the measurements before the first, and of what came after the last.

@@ -161,6 +161,8 @@ pub struct Step {
     pub prediction_mape: Option<f64>,
     /// How much slower the device was in this step than when it was calibrated; latencies are freed of it.
     pub drift: Option<f64>,
+    /// Devices that this step's timings showed to be no longer what the search's predictions are of.
+    pub changed_devices: usize,
     /// Where the time went.
     pub seconds: Seconds,
 }
