@@ -158,11 +158,11 @@ fn text(calibration: &Calibration) -> String {
     };
     format!(
         "{looks}fitted to {} networks, checked on {} others in {:.0} s\n\
-         mean error        {:.1} % (by multiply-adds alone {:.1} %)\n\
+         mean error        {:.1} % (by multiply-adds alone {:.1} %; with parameters and layers {:.1} %)\n\
          surely below      {:.1} % (99 times in a hundred)\n\
          {noise}\
          within 5 %, 10 %  {:.0} %, {:.0} % of the networks\n\
-         ranks, tau        {:.3} (by multiply-adds alone {:.3}); Spearman {:.3}\n\
+         ranks, tau        {:.3} (by multiply-adds alone {:.3}; with parameters and layers {:.3}); Spearman {:.3}\n\
          intervals         hold {:.0} % of the networks, {:.0} % nominal\n\
          {skipped}{ending}\
          written           {}\n",
@@ -171,11 +171,13 @@ fn text(calibration: &Calibration) -> String {
         c.seconds,
         c.mape,
         c.mape_by_madds,
+        c.mape_by_counts,
         c.bound,
         c.within_5,
         c.within_10,
         c.kendall,
         c.kendall_by_madds,
+        c.kendall_by_counts,
         c.spearman,
         c.coverage,
         c.level,

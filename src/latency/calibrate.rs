@@ -79,6 +79,10 @@ pub struct Calibration {
     pub mape_by_madds: f64,
     /// The same baseline's Kendall's tau-b.
     pub kendall_by_madds: f64,
+    /// MAPE in percent of a linear regression on multiply-adds, parameters and layers.
+    pub mape_by_counts: f64,
+    /// That baseline's Kendall's tau-b.
+    pub kendall_by_counts: f64,
     /// Rows of a file without a latency, which were left out.
     pub unmeasured: usize,
     /// Why the measuring ended; `null` for a file.
@@ -278,7 +282,7 @@ impl Parts {
             let (predictor, _) = Predictor::cross_validated_from(self.warm.as_ref(), data, settings)?;
             Ok(predictor.with_provenance(provenance))
         };
-        let mut validation = Validation::of(&fitted(&self.fit)?, &self.fit, &self.held_out, self.noise);
+        let mut validation = Validation::of(&fitted(&self.fit)?, &self.fit, &self.held_out, self.noise)?;
         let last = Look::at(&self.fit, &self.held_out, self.warm.as_ref(), settings)?;
         validation.environments = self.environments.clone();
         for count in CURVE.into_iter().filter(|count| *count < self.fit.len()) {
@@ -303,6 +307,8 @@ impl Parts {
             coverage: validation.coverage,
             mape_by_madds: validation.by_madds.mape,
             kendall_by_madds: validation.by_madds.kendall,
+            mape_by_counts: validation.by_counts.mape,
+            kendall_by_counts: validation.by_counts.kendall,
             unmeasured: self.all.unmeasured(),
             ending: self.ending,
             looks: self.looks,
@@ -438,10 +444,10 @@ pub fn predict_from_csv(
         return Err(super::FitError::TooFew { found: 0, least: 1 }.into());
     }
     let (validation, mut predictions) = match predictor {
-        Some(predictor) => (Validation::of(predictor, &data, &data, None), predict(predictor, architectures)?),
+        Some(predictor) => (Validation::of(predictor, &data, &data, None)?, predict(predictor, architectures)?),
         None => {
             let (predictor, held_out) = Predictor::cross_validated(&data, settings.fit())?;
-            let validation = Validation::of_predictions(&predictor, &data, &data, held_out, None);
+            let validation = Validation::of_predictions(&predictor, &data, &data, held_out, None)?;
             (validation, predict(&predictor, architectures)?)
         }
     };

@@ -253,12 +253,14 @@ fn log2(value: u32) -> f32 {
 pub struct Features {
     shapes: Vec<(LayerShape, u32)>,
     madds: f64,
+    parameters: f64,
 }
 
 impl Features {
     /// Reads them off a network.
     pub fn of(network: &Network) -> Self {
-        let mut features = Self { shapes: Vec::with_capacity(network.layers.len() + 1), madds: 0.0 };
+        let parameters = network.parameters() as f64 * MILLION;
+        let mut features = Self { shapes: Vec::with_capacity(network.layers.len() + 1), madds: 0.0, parameters };
         features.shapes.push((LayerShape::WHOLE, 1));
         let last_but_one = network.layers.len().saturating_sub(2);
         for (index, layer) in network.layers.iter().enumerate() {
@@ -284,6 +286,11 @@ impl Features {
     /// Millions of multiply-adds of convolutions and dense layers, without padding.
     pub fn madds(&self) -> f64 {
         self.madds
+    }
+
+    /// Millions of parameters.
+    pub fn parameters(&self) -> f64 {
+        self.parameters
     }
 
     /// All amounts of one kind together.

@@ -6,10 +6,11 @@
 //! | a [`DataSet`] of measured latencies | [`data`] |
 //! | a rate for each kind of work, a Gaussian process over layers for what these get wrong, an interval | [`rates`], [`process`], [`selection`] |
 //! | the [`Predictor`], saved with its provenance | [`predictor`] |
-//! | how good it is | [`metrics`], [`validation`], [`report`] |
+//! | how good it is | [`metrics`], [`validation`], [`baseline`], [`report`] |
 //! | whether it still fits | [`drift`] |
 //! | measuring a device for it | [`plan`], [`measure`], [`pace`], [`stopping`], [`mod@calibrate`] |
 
+pub mod baseline;
 pub mod calibrate;
 pub mod data;
 pub mod drift;

@@ -56,7 +56,7 @@ pub fn html(validation: &Validation) -> Result<String, CalibrationError> {
          <figure>{errors}<figcaption>Relative errors of the predictor and of milliseconds proportional to \
          multiply-adds; the outermost bars hold everything beyond.</figcaption></figure>\n\
          <figure>{curve}<figcaption>The mean error had fewer networks been measured{floor}.</figcaption></figure></div>\n\
-         <h2>Compared with multiply-adds</h2>{comparison}\n<h2>What each part of the predictor adds</h2>{candidates}\n\
+         <h2>Compared with linear regressions on counts</h2>{comparison}\n<h2>What each part of the predictor adds</h2>{candidates}\n\
          <h2>Largest errors</h2>{worst}\n<h2>Provenance</h2>{provenance}\n{environments}</main></body></html>\n",
         subject = escape(&subject(validation)),
         tiles = tiles(validation),
@@ -102,9 +102,10 @@ fn comparison(validation: &Validation) -> String {
     };
     format!(
         "<table><tr><th></th><th>MAPE</th><th>within 5 %</th><th>within 10 %</th><th>Kendall</th><th>Spearman</th></tr>\
-         {}{}</table>",
+         {}{}{}</table>",
         row("predictor", &validation.metrics),
-        row("multiply-adds alone", &validation.by_madds)
+        row("multiply-adds alone", &validation.by_madds),
+        row("multiply-adds, parameters and layers", &validation.by_counts)
     )
 }
 

@@ -257,11 +257,3 @@ fn source_scales(data: &DataSet) -> Vec<SourceScale> {
     }
     scales
 }
-
-/// Milliseconds per million multiply-adds, through the origin, by least relative squares: the baseline that stands
-/// beside every validation.
-pub(super) fn madds_baseline(data: &DataSet) -> f64 {
-    let ratio = |row: &super::data::Measurement| row.features.madds() / row.latency_ms;
-    let sums = data.measurements().iter().map(ratio).fold((0.0, 0.0), |(first, second), x| (first + x, second + x * x));
-    if sums.1 > 0.0 { sums.0 / sums.1 } else { 0.0 }
-}

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::baseline::{Baseline, Counts};
 use super::data::DataSet;
 use super::metrics::{Metrics, quantile};
 use super::predictor::{Predictor, Provenance};
-use super::selection::{Candidate, SourceScale, madds_baseline};
-use super::{CalibrationError, Prediction};
+use super::selection::{Candidate, SourceScale};
+use super::{CalibrationError, FitError, Prediction};
 
 /// One held-out network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,6 +23,9 @@ pub struct Pair {
     pub predicted: Prediction,
     /// What multiply-adds alone predict.
     pub by_madds_ms: f64,
+    /// What a regression on multiply-adds, parameters and layers predicts.
+    #[serde(default)]
+    pub by_counts_ms: f64,
 }
 
 /// A validation, as stored in `validation.json`.
@@ -44,6 +48,9 @@ pub struct Validation {
     pub half_width: f64,
     /// The same agreement for milliseconds proportional to multiply-adds.
     pub by_madds: Metrics,
+    /// The same for a linear regression on multiply-adds, parameters and layers.
+    #[serde(default)]
+    pub by_counts: Metrics,
     /// The regressors that were tried, with their cross-validated errors within the fit part.
     pub candidates: Vec<Candidate>,
     /// Scales of several sources.
@@ -69,32 +76,39 @@ pub struct CurvePoint {
 
 impl Validation {
     /// Judges a predictor that was fitted to `fit` on `held_out`.
-    pub fn of(predictor: &Predictor, fit: &DataSet, held_out: &DataSet, noise: Option<f64>) -> Self {
+    ///
+    /// # Errors
+    /// As [`Baseline::fit`].
+    pub fn of(predictor: &Predictor, fit: &DataSet, held_out: &DataSet, noise: Option<f64>) -> Result<Self, FitError> {
         let predict = |row: &super::Measurement| predictor.predict_for_source(&row.features, &row.source);
         Self::of_predictions(predictor, fit, held_out, held_out.measurements().iter().map(predict).collect(), noise)
     }
 
     /// The same for predictions that were made elsewhere, one per measurement of `held_out`.
+    ///
+    /// # Errors
+    /// As [`Baseline::fit`].
     pub fn of_predictions(
         predictor: &Predictor,
         fit: &DataSet,
         held_out: &DataSet,
         predictions: Vec<Prediction>,
         noise: Option<f64>,
-    ) -> Self {
-        let per_million = madds_baseline(fit);
+    ) -> Result<Self, FitError> {
+        let (by_madds, by_counts) = (Baseline::fit(Counts::Madds, fit)?, Baseline::fit(Counts::All, fit)?);
         let pairs: Vec<Pair> = (held_out.measurements().iter().zip(predictions))
             .map(|(row, predicted)| Pair {
                 architecture: row.architecture.to_string(),
                 measured_ms: row.latency_ms,
                 predicted,
-                by_madds_ms: per_million * row.features.madds(),
+                by_madds_ms: by_madds.latency_ms(&row.features),
+                by_counts_ms: by_counts.latency_ms(&row.features),
             })
             .collect();
         let list = |of: fn(&Pair) -> f64| pairs.iter().map(of).collect::<Vec<f64>>();
         let measured = list(|pair| pair.measured_ms);
         let inside = pairs.iter().filter(|pair| pair.covered()).count();
-        Self {
+        Ok(Self {
             networks: fit.len(),
             validation: pairs.len(),
             metrics: Metrics::of(&list(|pair| pair.predicted.latency_ms), &measured),
@@ -104,13 +118,14 @@ impl Validation {
             half_width: quantile(&list(|pair| 100.0 * (pair.predicted.high_ms / pair.predicted.latency_ms - 1.0)), 0.5)
                 .unwrap_or(0.0),
             by_madds: Metrics::of(&list(|pair| pair.by_madds_ms), &measured),
+            by_counts: Metrics::of(&list(|pair| pair.by_counts_ms), &measured),
             candidates: predictor.candidates().to_vec(),
             scales: predictor.scales().to_vec(),
             provenance: predictor.provenance().clone(),
             environments: Vec::new(),
             curve: Vec::new(),
             pairs,
-        }
+        })
     }
 
     /// Writes `validation.json`.
