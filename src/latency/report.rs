@@ -1,6 +1,9 @@
 //! A validation as one page of HTML with its plots inside: nothing is loaded from anywhere.
 
+use std::ops::Range;
+
 use plotters::coord::Shift;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
 use super::CalibrationError;
@@ -208,31 +211,59 @@ fn drawing(draw: impl FnOnce(&DrawingArea<SVGBackend, Shift>) -> Result<(), Box<
     Ok(svg)
 }
 
+type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
+
+/// An empty chart with room for its axes.
+fn chart<'a, 'b>(
+    area: &'a DrawingArea<SVGBackend<'b>, Shift>,
+    horizontal: Range<f64>,
+    vertical: Range<f64>,
+) -> Result<Chart<'a, 'b>, Box<dyn std::error::Error>> {
+    let mut builder = ChartBuilder::on(area);
+    builder.margin(12).x_label_area_size(46).y_label_area_size(58);
+    Ok(builder.build_cartesian_2d(horizontal, vertical)?)
+}
+
+/// Draws the axes, horizontal and vertical: their names, and how their numbers are written.
+fn axes(
+    chart: &mut Chart<'_, '_>,
+    names: [&str; 2],
+    labels: [&dyn Fn(&f64) -> String; 2],
+) -> Result<(), Box<dyn std::error::Error>> {
+    chart
+        .configure_mesh()
+        .disable_x_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(GREY.mix(0.25))
+        .axis_style(GREY)
+        .x_desc(names[0])
+        .y_desc(names[1])
+        .x_label_formatter(labels[0])
+        .y_label_formatter(labels[1])
+        .axis_desc_style((FONT, 15))
+        .label_style((FONT, 13))
+        .draw()?;
+    Ok(())
+}
+
+fn whole(value: &f64) -> String {
+    format!("{value:.0}")
+}
+
 /// Predicted over measured milliseconds.
 fn scatter(pairs: &[Pair]) -> Drawn {
     let values = || pairs.iter().flat_map(|pair| [pair.measured_ms, pair.predicted.low_ms, pair.predicted.high_ms]);
     let least = values().fold(f64::INFINITY, f64::min) * 0.95;
     let most = values().fold(0.0, f64::max) * 1.03;
     drawing(|area| {
-        let mut chart = ChartBuilder::on(area)
-            .margin(12)
-            .x_label_area_size(46)
-            .y_label_area_size(58)
-            .build_cartesian_2d(least..most, least..most)?;
+        let mut chart = chart(area, least..most, least..most)?;
         // Corners beyond the axes would be clamped to them and bend the band.
         let upper = [(most, most), (most / 1.1, most), (least, 1.1 * least)];
         let band = [vec![(least, least), (least / 0.9, least), (most, 0.9 * most)], upper.to_vec()].concat();
         chart.draw_series([Polygon::new(band, BAND.filled())])?;
-        chart
-            .configure_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(GREY.mix(0.25))
-            .axis_style(GREY)
-            .x_desc("measured, ms")
-            .y_desc("predicted, ms")
-            .axis_desc_style((FONT, 15))
-            .label_style((FONT, 13))
-            .draw()?;
+        let decimals = usize::from(most < 20.0) + usize::from(most < 2.0);
+        let label = |value: &f64| format!("{value:.decimals$}");
+        axes(&mut chart, ["measured, ms", "predicted, ms"], [&label, &label])?;
         chart.draw_series([PathElement::new(vec![(least, least), (most, most)], GREY)])?;
         chart.draw_series(pairs.iter().map(|Pair { measured_ms, predicted, .. }| {
             let interval = vec![(*measured_ms, predicted.low_ms), (*measured_ms, predicted.high_ms)];
@@ -261,24 +292,8 @@ fn histogram(pairs: &[Pair]) -> Drawn {
     let most = predictor.iter().chain(&by_madds).copied().fold(1.0, f64::max) * 1.08;
     let width = (BINS.1 - BINS.0) / BINS.2 as f64;
     drawing(|area| {
-        let mut chart = ChartBuilder::on(area)
-            .margin(12)
-            .x_label_area_size(46)
-            .y_label_area_size(58)
-            .build_cartesian_2d(BINS.0..BINS.1, 0.0..most)?;
-        chart
-            .configure_mesh()
-            .disable_x_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(GREY.mix(0.25))
-            .axis_style(GREY)
-            .x_desc("predicted / measured − 1, %")
-            .y_desc("networks")
-            .y_label_formatter(&|value| format!("{value:.0}"))
-            .x_label_formatter(&|value| format!("{value:+.0}"))
-            .axis_desc_style((FONT, 15))
-            .label_style((FONT, 13))
-            .draw()?;
+        let mut chart = chart(area, BINS.0..BINS.1, 0.0..most)?;
+        axes(&mut chart, ["predicted / measured − 1, %", "networks"], [&|value| format!("{value:+.0}"), &whole])?;
         for (name, bins, colour) in
             [("multiply-adds", by_madds, ORANGE.mix(0.45)), ("predictor", predictor, BLUE.mix(0.75))]
         {
@@ -299,24 +314,8 @@ fn learning_curve(curve: &[CurvePoint], noise: Option<f64>) -> Drawn {
     let most = curve.iter().map(|point| point.mape).chain(noise).fold(1.0, f64::max) * 1.1;
     let all = curve.iter().map(|point| point.networks).max().unwrap_or(100) as f64 * 1.05;
     drawing(|area| {
-        let mut chart = ChartBuilder::on(area)
-            .margin(12)
-            .x_label_area_size(46)
-            .y_label_area_size(58)
-            .build_cartesian_2d(0.0..all, 0.0..most)?;
-        chart
-            .configure_mesh()
-            .disable_x_mesh()
-            .light_line_style(TRANSPARENT)
-            .bold_line_style(GREY.mix(0.25))
-            .axis_style(GREY)
-            .x_desc("networks measured to fit")
-            .y_desc("mean error, %")
-            .x_label_formatter(&|value| format!("{value:.0}"))
-            .y_label_formatter(&|value| format!("{value:.0}"))
-            .axis_desc_style((FONT, 15))
-            .label_style((FONT, 13))
-            .draw()?;
+        let mut chart = chart(area, 0.0..all, 0.0..most)?;
+        axes(&mut chart, ["networks measured to fit", "mean error, %"], [&whole, &whole])?;
         if let Some(noise) = noise {
             chart.draw_series([PathElement::new(vec![(0.0, noise), (all, noise)], ORANGE)])?;
         }
