@@ -29,12 +29,12 @@ p { margin: .3rem 0; max-width: 75ch; } .quiet { color: #5d6875; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(10rem, 1fr)); gap: .8rem; margin: 1.4rem 0; }
 .tile { background: #fff; border: 1px solid #dde2e8; border-radius: 8px; padding: .7rem 1rem; }
 .tile b { display: block; font-size: 1.5rem; font-weight: 600; } .tile span { color: #5d6875; font-size: .85rem; }
-.plots { display: flex; flex-wrap: wrap; gap: 1rem; } figure { margin: 0; background: #fff; border: 1px solid #dde2e8;
+.plots { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 28rem), 1fr)); gap: 1rem; } figure { margin: 0; background: #fff; border: 1px solid #dde2e8;
 border-radius: 8px; padding: .6rem; } figcaption { color: #5d6875; font-size: .85rem; max-width: 540px; padding: 0 .4rem; }
 table { border-collapse: collapse; background: #fff; border: 1px solid #dde2e8; font-variant-numeric: tabular-nums; }
 th, td { padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #eceff3; font-size: .9rem; }
 th:first-child, td:first-child { text-align: left; } td.text { text-align: left; }
-td { white-space: nowrap; } td:first-child, td.text { white-space: normal; } svg { max-width: 100%; height: auto; }
+td { white-space: nowrap; } td:first-child, td.text { white-space: normal; } svg { width: 100%; height: auto; }
 code { font-size: .8rem; overflow-wrap: anywhere; }
 ";
 
@@ -224,12 +224,8 @@ fn chart<'a, 'b>(
     Ok(builder.build_cartesian_2d(horizontal, vertical)?)
 }
 
-/// Draws the axes, horizontal and vertical: their names, and how their numbers are written.
-fn axes(
-    chart: &mut Chart<'_, '_>,
-    names: [&str; 2],
-    labels: [&dyn Fn(&f64) -> String; 2],
-) -> Result<(), Box<dyn std::error::Error>> {
+/// Draws the axes of these names, horizontal and vertical.
+fn axes(chart: &mut Chart<'_, '_>, names: [&str; 2]) -> Result<(), Box<dyn std::error::Error>> {
     chart
         .configure_mesh()
         .disable_x_mesh()
@@ -238,16 +234,18 @@ fn axes(
         .axis_style(GREY)
         .x_desc(names[0])
         .y_desc(names[1])
-        .x_label_formatter(labels[0])
-        .y_label_formatter(labels[1])
+        .x_label_formatter(&label)
+        .y_label_formatter(&label)
         .axis_desc_style((FONT, 15))
         .label_style((FONT, 13))
         .draw()?;
     Ok(())
 }
 
-fn whole(value: &f64) -> String {
-    format!("{value:.0}")
+/// A number on an axis, with the decimals it needs.
+fn label(value: &f64) -> String {
+    // Adding 0 makes no zero negative.
+    format!("{}", (100.0 * value).round() / 100.0 + 0.0)
 }
 
 /// Predicted over measured milliseconds.
@@ -261,9 +259,7 @@ fn scatter(pairs: &[Pair]) -> Drawn {
         let upper = [(most, most), (most / 1.1, most), (least, 1.1 * least)];
         let band = [vec![(least, least), (least / 0.9, least), (most, 0.9 * most)], upper.to_vec()].concat();
         chart.draw_series([Polygon::new(band, BAND.filled())])?;
-        let decimals = usize::from(most < 20.0) + usize::from(most < 2.0);
-        let label = |value: &f64| format!("{value:.decimals$}");
-        axes(&mut chart, ["measured, ms", "predicted, ms"], [&label, &label])?;
+        axes(&mut chart, ["measured, ms", "predicted, ms"])?;
         chart.draw_series([PathElement::new(vec![(least, least), (most, most)], GREY)])?;
         chart.draw_series(pairs.iter().map(|Pair { measured_ms, predicted, .. }| {
             let interval = vec![(*measured_ms, predicted.low_ms), (*measured_ms, predicted.high_ms)];
@@ -293,7 +289,7 @@ fn histogram(pairs: &[Pair]) -> Drawn {
     let width = (BINS.1 - BINS.0) / BINS.2 as f64;
     drawing(|area| {
         let mut chart = chart(area, BINS.0..BINS.1, 0.0..most)?;
-        axes(&mut chart, ["predicted / measured − 1, %", "networks"], [&|value| format!("{value:+.0}"), &whole])?;
+        axes(&mut chart, ["predicted / measured − 1, %", "networks"])?;
         for (name, bins, colour) in
             [("multiply-adds", by_madds, ORANGE.mix(0.45)), ("predictor", predictor, BLUE.mix(0.75))]
         {
@@ -315,7 +311,7 @@ fn learning_curve(curve: &[CurvePoint], noise: Option<f64>) -> Drawn {
     let all = curve.iter().map(|point| point.networks).max().unwrap_or(100) as f64 * 1.05;
     drawing(|area| {
         let mut chart = chart(area, 0.0..all, 0.0..most)?;
-        axes(&mut chart, ["networks measured to fit", "mean error, %"], [&whole, &whole])?;
+        axes(&mut chart, ["networks measured to fit", "mean error, %"])?;
         if let Some(noise) = noise {
             chart.draw_series([PathElement::new(vec![(0.0, noise), (all, noise)], ORANGE)])?;
         }
