@@ -204,21 +204,21 @@ fn a_device_that_became_another_one_is_told_of_before_anything_that_rests_on_its
     changed.steps[3].changed_devices = 1;
     changed.predictor.changes.push(DeviceChange {
         device: "<phone>".into(),
+        model: "Pixel".into(),
         step: 4,
-        timings: 7,
-        typical_ratio: 1.21,
+        evidence: "predictions".into(),
         outside: 71.4,
         finding: "the device is slower than its predictor says (+21.0 %)".into(),
     });
     let lines = text::render(&changed);
-    let told = "<phone> is not the device any more that was predicted: the device is slower than its predictor says \
-                (+21.0 %), as step 4 showed after 7 timings";
+    let told = "<phone> (Pixel) is not the device any more that the search knew: the device is slower than its predictor says \
+                (+21.0 %), as step 4 showed;";
     assert!(lines.contains(&format!("WARNING: {told}")), "{lines}");
     assert_eq!(lines.matches("–, changed").count(), 2, "in its step and in the sum: {lines}");
     let page = html::render(&changed).unwrap();
     elements(&page);
     let (warning, gauge) = (page.find("<p class=\"warning\">&lt;phone&gt;").unwrap(), page.find("<svg").unwrap());
-    assert!(warning < gauge && page.contains("calibrate it again"));
+    assert!(warning < gauge && page.contains("calibrate again"));
 }
 
 #[test]

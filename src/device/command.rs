@@ -7,6 +7,9 @@ use super::{Clock, Description, Device, DeviceError, Model, Timing};
 use crate::external::{Answer, ExternalError, Program, Request};
 use crate::files;
 
+/// [`Description::kind`] of these devices.
+pub const KIND: &str = "command";
+
 /// Numbers the requests of all devices of this process, so that their files never meet.
 static NEXT_REQUEST: AtomicU64 = AtomicU64::new(1);
 
@@ -44,7 +47,7 @@ impl Device for CommandDevice {
     fn description(&self) -> Description {
         Description {
             id: "command".to_owned(),
-            kind: "command".to_owned(),
+            kind: KIND.to_owned(),
             model: self.command.clone(),
             runtime: "external program".to_owned(),
             // The program alone knows.

@@ -242,13 +242,14 @@ pub struct PredictorCheck {
 pub struct DeviceChange {
     /// As given to `--device`.
     pub device: String,
+    /// Processor or phone.
+    pub model: String,
     /// The step whose timings showed it.
     pub step: u64,
-    /// How many timings in the loop it took.
-    pub timings: usize,
-    /// Median of measured over predicted latency over the last timings.
-    pub typical_ratio: f64,
-    /// Percent of the last timings outside the interval that was predicted.
+    /// What these are evidence of: `predictions` of the networks that the loop timed, or `anchors`, networks of known
+    /// latency that were timed beside them.
+    pub evidence: String,
+    /// Percent of the last such timings outside the interval that was expected.
     pub outside: f64,
     /// What was found, in words.
     pub finding: String,

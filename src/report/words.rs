@@ -127,9 +127,9 @@ pub(super) fn predictor(data: &ReportData) -> Option<String> {
 pub(super) fn changes(data: &ReportData) -> Vec<String> {
     let line = |change: &DeviceChange| {
         format!(
-            "{} is not the device any more that was predicted: {}, as step {} showed after {} timings; latencies from before \
-             and after do not compare: calibrate it again and search anew",
-            change.device, change.finding, change.step, change.timings,
+            "{} ({}) is not the device any more that the search knew: {}, as step {} showed; latencies from before and \
+             after do not compare: calibrate again, and search in a new run",
+            change.device, change.model, change.finding, change.step,
         )
     };
     data.predictor.changes.iter().map(line).collect()

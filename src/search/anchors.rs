@@ -9,15 +9,21 @@
 use std::sync::OnceLock;
 
 use super::SearchError;
+use super::device_latencies::DEVIATIONS;
+use super::timing::Asked;
 use crate::device::session::{Session, Statistic};
 use crate::device::statistics::median;
 use crate::device::{Device, Model};
-use crate::latency::DataSet;
 use crate::latency::measure::model_for;
+use crate::latency::{DataSet, Prediction};
+use crate::network::Network;
 use crate::space::Architecture;
+use crate::store::Purpose;
 
 /// Where in the sorted latencies of the calibration the anchors stand.
 const QUANTILES: [f64; 3] = [0.25, 0.5, 0.75];
+/// Deviation of a timing's logarithm, at least: what lies closer matters to no search.
+const LEAST_DEVIATION: f64 = 0.02;
 /// No one device drifts further than this.
 pub const MOST_DRIFT: f64 = 2.0;
 
@@ -58,6 +64,28 @@ impl Anchors {
         let made: Result<Vec<Model>, _> = self.architectures.iter().map(|line| model_for(device, line)).collect();
         let made = made?;
         Ok(self.models.get_or_init(|| made))
+    }
+
+    /// What a timing of each, freed of the session's drift, says on the device that was calibrated: in nine of ten cases
+    /// something in the interval, or more often, if the logarithm of a timing has this deviation. Without one nothing
+    /// is expected.
+    ///
+    /// # Errors
+    /// None that [`Self::models`] did not have.
+    pub(super) fn asked(&self, deviation: Option<f64>) -> Result<Vec<Asked<'_>>, SearchError> {
+        // It differs from the middle one, each by its timings then and now: four deviations, added in squares.
+        let half_width = deviation.map(|deviation| DEVIATIONS * 2.0 * deviation.max(LEAST_DEVIATION));
+        let expected = |known_ms: f64| {
+            let half_width = half_width?;
+            let (low_ms, high_ms) = (known_ms * (-half_width).exp(), known_ms * half_width.exp());
+            Some(Prediction { latency_ms: known_ms, low_ms, high_ms })
+        };
+        let mut asked = Vec::new();
+        for (architecture, known_ms) in self.architectures.iter().zip(&self.known_ms) {
+            let (digest, predicted) = (Network::expand(architecture)?.digest(), expected(*known_ms));
+            asked.push(Asked { architecture, digest, purpose: Purpose::Anchor, predicted });
+        }
+        Ok(asked)
     }
 
     /// The drift of a session whose models from index `first` on are the anchors; 1 if none was timed.

@@ -7,21 +7,18 @@
 //! timings are never part of it: a step that is interrupted and repeated must choose as it did before.
 
 use std::collections::HashMap;
-use std::ops::ControlFlow;
 use std::path::Path;
-use std::time::Instant;
 
 use super::anchors::Anchors;
 use super::candidate::Candidate;
 use super::control::Control;
 use super::options::Settings;
 use super::surrogate::{Layout, Normal, Process};
-use super::{Search, SearchError, training_seed};
-use crate::device::session::{self, Plan, Statistic};
-use crate::device::{Device, DeviceError};
+use super::timing::{Asked, Timing};
+use super::{Search, SearchError};
+use crate::device::Device;
 use crate::latency::calibrate::{MEASUREMENTS, PREDICTOR};
 use crate::latency::data::LATENCY_COLUMN;
-use crate::latency::measure::model_for;
 use crate::latency::plan::{CalibrationSettings, Part, Planned, plan};
 use crate::latency::{CalibrationError, DataSet, FitSettings, Prediction, Predictor};
 use crate::network::Network;
@@ -34,7 +31,7 @@ const LEAST_RESIDUALS: usize = 10;
 /// Share of timings that a prediction's interval is to hold.
 pub(super) const LEVEL: f64 = 0.9;
 /// Half the width of such an interval in standard deviations.
-const DEVIATIONS: f64 = 1.645;
+pub(super) const DEVIATIONS: f64 = 1.645;
 
 /// See the module's text.
 pub struct DeviceLatencies {
@@ -72,7 +69,7 @@ impl DeviceLatencies {
             data.push(&architecture(measurement)?, measurement.latency_ms, &source)?;
         }
         let mut latencies = Self::new(device, &data, calibrated.as_ref(), settings)?;
-        for measurement in later {
+        for measurement in later.into_iter().filter(|m| m.purpose == Purpose::Search) {
             if measurement.step <= closed {
                 latencies.learn(&measurement)?;
             }
@@ -141,6 +138,11 @@ impl DeviceLatencies {
         let Normal { mean, deviation } = self.believe(tokens, self.prior(network));
         let half_width = DEVIATIONS * deviation.hypot(self.residual.noise());
         Prediction { latency_ms: mean.exp(), low_ms: (mean - half_width).exp(), high_ms: (mean + half_width).exp() }
+    }
+
+    /// Standard deviation of a timing's logarithm; none while too little is known.
+    fn timing_deviation(&self) -> Option<f64> {
+        (self.residual.len() >= LEAST_RESIDUALS).then(|| self.residual.noise())
     }
 
     /// The network's timing inside the loop.
@@ -252,9 +254,9 @@ pub(super) fn warm_up(search: &mut Search<'_>, device: usize, control: &Control)
         let network = Network::expand(&architecture)?;
         let digest = network.digest();
         if search.ledger.measurement(device, &digest, Purpose::WarmUp)?.is_none() {
-            let asked = Asked { architecture: &architecture, digest: &digest, predicted: None };
-            let session = Timing { settings: search.settings, place: device, anchors: None, step: 0 };
-            for measurement in session.measure(&mut *search.devices[device], &[asked])? {
+            let asked = Asked { architecture: &architecture, digest, purpose: Purpose::WarmUp, predicted: None };
+            let timing = Timing { settings: search.settings, place: device, anchors: None, step: 0 };
+            for measurement in timing.measure(&mut *search.devices[device], vec![asked])?.networks {
                 search.ledger.add_measurement(&measurement)?;
             }
         }
@@ -279,101 +281,24 @@ impl DeviceLatencies {
             .filter(|candidate| self.measured(&candidate.digest).is_none())
             .map(|candidate| Asked {
                 architecture: &candidate.architecture,
-                digest: &candidate.digest,
+                digest: candidate.digest.clone(),
+                purpose: Purpose::Search,
                 predicted: Some(self.predict(&candidate.proposal.tokens, &candidate.network)),
             })
             .collect();
-        let session = Timing { settings, place: self.device, anchors: Some(&self.anchors), step };
-        let measurements = session.measure(device, &open)?;
-        for measurement in measurements {
+        let anchors = Some((&self.anchors, self.timing_deviation()));
+        let timed = Timing { settings, place: self.device, anchors, step }.measure(device, open)?;
+        // The anchors first: a network that is on file is not timed again, and they with it.
+        for anchor in &timed.anchors {
+            ledger.add_measurement(anchor)?;
+        }
+        for measurement in timed.networks {
             ledger.add_measurement(&measurement)?;
             self.measured.insert(measurement.digest.clone(), measurement);
         }
         // Those that were measured before an interruption of this very step count as measured in it, too.
         self.open = networks.iter().map(|candidate| candidate.digest.clone()).collect();
         Ok(())
-    }
-}
-
-/// A network whose timing is wanted.
-#[derive(Clone, Copy)]
-pub(super) struct Asked<'a> {
-    pub architecture: &'a Architecture,
-    pub digest: &'a str,
-    pub predicted: Option<Prediction>,
-}
-
-impl Asked<'_> {
-    /// Whether a model of this name is this network's.
-    fn is(&self, model: &str) -> bool {
-        self.architecture.to_string() == model
-    }
-}
-
-/// A session of timings: before the first step as they are, within the loop beside the anchors and freed of the drift.
-struct Timing<'a> {
-    settings: &'a Settings,
-    /// The device's place among the search file's, from 0.
-    place: usize,
-    anchors: Option<&'a Anchors>,
-    step: u64,
-}
-
-impl Timing<'_> {
-    fn measure(&self, device: &mut dyn Device, asked: &[Asked<'_>]) -> Result<Vec<Measurement>, SearchError> {
-        if asked.is_empty() {
-            return Ok(Vec::new());
-        }
-        let start = Instant::now();
-        let mut models = Vec::new();
-        for one in asked {
-            models.push(model_for(device, one.architecture)?);
-        }
-        if let Some(anchors) = self.anchors {
-            models.extend(anchors.models(device)?.iter().cloned());
-        }
-        let seed = training_seed(self.settings.seed, asked[0].digest);
-        let plan = Plan { rounds: self.settings.devices[self.place].loads, seed };
-        // Whoever asks the search to stop waits for the session to end: half of one would be of no use.
-        let session = match session::measure(device, &models, &plan, Vec::new(), &mut |_| ControlFlow::Continue(())) {
-            // A network the device cannot run costs itself alone; whoever asked for it goes on with a prediction.
-            Err(DeviceError::Model { model, problem, .. }) if asked.iter().any(|one| one.is(&model)) => {
-                tracing::warn!("the device cannot time this network, which is left out: {problem}: {model}");
-                let rest: Vec<Asked<'_>> = asked.iter().filter(|one| !one.is(&model)).copied().collect();
-                return self.measure(device, &rest);
-            }
-            session => session?,
-        };
-        let seconds = start.elapsed().as_secs_f64() / asked.len() as f64;
-        let drift = self.anchors.map(|anchors| anchors.drift(&session, asked.len())).transpose()?;
-        let rows = asked.iter().enumerate().map(|(index, one)| self.row(&session, index, one, drift, seconds));
-        rows.collect()
-    }
-
-    fn row(
-        &self,
-        session: &session::Session,
-        index: usize,
-        one: &Asked<'_>,
-        drift: Option<f64>,
-        seconds: f64,
-    ) -> Result<Measurement, SearchError> {
-        let latency = session.typical(index, Statistic::Fastest);
-        let latency = latency.ok_or_else(|| SearchError::NoTimes(one.architecture.to_string()))?;
-        let slower = drift.unwrap_or(1.0);
-        Ok(Measurement {
-            device: self.place,
-            digest: one.digest.to_owned(),
-            architecture: one.architecture.to_string(),
-            purpose: if self.anchors.is_some() { Purpose::Search } else { Purpose::WarmUp },
-            step: self.step,
-            latency_ms: latency.value / slower,
-            interval_ms: [latency.low / slower, latency.high / slower],
-            drift,
-            predicted_ms: one.predicted.map(|p| [p.latency_ms, p.low_ms, p.high_ms]),
-            timings: session.samples_json(index),
-            seconds,
-        })
     }
 }
 

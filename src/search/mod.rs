@@ -39,6 +39,7 @@ pub mod screen;
 mod step;
 pub mod summary;
 pub mod surrogate;
+mod timing;
 pub mod watch;
 
 use std::time::{Duration, Instant};

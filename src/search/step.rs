@@ -71,7 +71,7 @@ impl Search<'_> {
         control.progress.note(format!("step {number}: timing {} networks", step.timed));
         let told = timed(&mut seconds.measuring, || self.time(&timed_now, number, &mut carried.latencies, control))?;
         (step.prediction_mape, step.drift) = (told.prediction_mape, told.drift);
-        step.changed_devices = self.watch(&timed_now, number, carried, control);
+        step.changed_devices = self.watch(number, carried, control)?;
 
         let judged = self.judged(known.iter().chain(&chosen))?;
         let experiences = self.experiences(&judged, &carried.latencies);

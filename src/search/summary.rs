@@ -143,18 +143,17 @@ impl<'a> Summary<'a> {
         let pair = |m: &Measurement| {
             m.predicted_ms.map(|p| PredictedMeasured { predicted_ms: p[0], measured_ms: m.latency_ms })
         };
-        let pairs: Vec<PredictedMeasured> = self.measurements.iter().filter_map(pair).collect();
+        let timed = self.measurements.iter().filter(|m| m.purpose == Purpose::Search);
+        let pairs: Vec<PredictedMeasured> = timed.filter_map(pair).collect();
         let (predicted, measured): (Vec<f64>, Vec<f64>) =
             pairs.iter().map(|pair| (pair.predicted_ms, pair.measured_ms)).unzip();
         let mape = (!pairs.is_empty()).then(|| metrics::mape(&predicted, &measured));
         let watch = Watch::read(self.settings.devices.len(), &self.measurements, self.steps.len() as u64);
-        let change = |changed: Changed| DeviceChange {
-            device: devices.get(changed.device).map(|device| device.id.clone()).unwrap_or_default(),
-            step: changed.step,
-            timings: changed.alarm.at,
-            typical_ratio: changed.alarm.typical_ratio,
-            outside: changed.alarm.outside,
-            finding: changed.alarm.finding(),
+        let change = |changed: Changed| {
+            let DeviceSummary { id: device, model, .. } = devices.get(changed.device).cloned().unwrap_or_default();
+            let (Changed { step, evidence, alarm, .. }, finding) = (changed, changed.finding());
+            let evidence = evidence.name().to_owned();
+            DeviceChange { device, model, step, evidence, outside: alarm.outside, finding }
         };
         PredictorCheck { pairs, mape, changes: watch.changes().map(change).collect() }
     }

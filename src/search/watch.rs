@@ -1,24 +1,52 @@
-//! Whether the devices are still those that the search's predictions are of.
+//! Whether the devices are still those that the search knows.
 //!
-//! Before the loop times a network it predicts the latency, with an interval: the calibrated predictor's word, corrected
-//! by every timing before. These predictions are what is watched ([`crate::latency::drift`]), not the calibrated
-//! predictor's own: that one may be a fifth off where the search goes, which the corrections take out. What has learnt
-//! from all earlier timings is wrong to one side, or outside its interval, time after time only where the device is no
-//! longer the one they were made on. The latencies are freed of the pace that the anchors tell ([`super::anchors`]): a
-//! device on which everything takes a tenth longer is corrected for. One on which some networks do and others do not is
-//! another device, and no latency from before compares with one from after.
+//! Two things are watched on each device, by one [`Drift`] each (see [`crate::latency::drift`]):
+//!
+//! | evidence | expected | raises when |
+//! |---|---|---|
+//! | [`Evidence::Predictions`] | the latency that was predicted before the loop timed a network, with its interval | timings keep lying to one side, or outside |
+//! | [`Evidence::Anchors`] | what networks of known latency took before, within what a second timing may differ by | they keep lying outside: they have changed places |
+//!
+//! The predictions are the search's own, corrected by every timing before, and not the calibrated predictor's alone: that
+//! one may be a fifth off where the search goes, on the very device it was made for. But they learn, and few networks are
+//! timed: a device that became another one half-way is told by them only where it differs grossly. Anchors
+//! ([`super::anchors`]) are the same networks again and again. All latencies are freed of the pace that the middle anchor
+//! sets: a device on which everything takes a tenth longer is corrected for. One on which some networks do and others do
+//! not is another device, and no latency from before compares with one from after.
 //!
 //! A watch follows from the timings of the closed steps, in the order they were made: a resumed run's is that of one
 //! never stopped.
 
-use super::Search;
-use super::candidate::Candidate;
 use super::control::Control;
 use super::device_latencies::LEVEL;
 use super::step::Carried;
+use super::{Search, SearchError};
+use crate::device::{Description, command};
 use crate::latency::drift::Alarm;
 use crate::latency::{Drift, Prediction};
-use crate::store::Measurement;
+use crate::store::{Measurement, Purpose};
+
+/// An anchor this close to what it took before has set the pace itself, and tells nothing.
+const SETS_THE_PACE: f64 = 1e-9;
+
+/// What showed that a device is another one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Evidence {
+    /// Timings, beside what the search had predicted.
+    Predictions,
+    /// Networks of known latency.
+    Anchors,
+}
+
+impl Evidence {
+    /// As reports name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Predictions => "predictions",
+            Self::Anchors => "anchors",
+        }
+    }
+}
 
 /// See the module's text.
 #[derive(Debug, Clone, PartialEq)]
@@ -29,26 +57,57 @@ pub struct Watch {
 /// One device.
 #[derive(Debug, Clone, PartialEq)]
 struct Watched {
-    drift: Drift,
-    /// The step whose timings raised the alarm.
-    raised: Option<u64>,
+    predictions: Drift,
+    anchors: Drift,
+    /// The step whose timings raised the alarm, and what they are evidence of.
+    raised: Option<(u64, Evidence)>,
 }
 
-/// A device that is no longer what its predictions are of.
+/// A device that is no longer the one that the search knows.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Changed {
     /// Its place among the search file's, from 0.
     pub device: usize,
     /// The step whose timings showed it.
     pub step: u64,
-    /// What they showed.
+    /// What showed it.
+    pub evidence: Evidence,
+    /// How it is now.
     pub alarm: Alarm,
+}
+
+impl Changed {
+    /// What was found, in words.
+    pub fn finding(&self) -> String {
+        match self.evidence {
+            Evidence::Predictions => self.alarm.finding(),
+            Evidence::Anchors => {
+                let outside = self.alarm.outside;
+                format!(
+                    "networks of known latency changed places, {outside:.0} % of their last timings beyond all noise"
+                )
+            }
+        }
+    }
+}
+
+impl Watched {
+    fn new() -> Self {
+        Self { predictions: Drift::new(LEVEL), anchors: Drift::new(LEVEL), raised: None }
+    }
+
+    fn drift(&self, evidence: Evidence) -> &Drift {
+        match evidence {
+            Evidence::Predictions => &self.predictions,
+            Evidence::Anchors => &self.anchors,
+        }
+    }
 }
 
 impl Watch {
     /// A watch over so many devices that has seen nothing.
     pub fn new(devices: usize) -> Self {
-        Self { devices: vec![Watched { drift: Drift::new(LEVEL), raised: None }; devices] }
+        Self { devices: vec![Watched::new(); devices] }
     }
 
     /// The watch of a run that had closed so many steps, from all its timings in the order they were made.
@@ -60,21 +119,29 @@ impl Watch {
         watch
     }
 
-    /// Takes note of a timing, if it was predicted; says what it showed if it is the one that raises the alarm.
+    /// Takes note of a timing, if something was expected of it; says what it showed if it is the one that raises the
+    /// device's alarm.
     pub fn observe(&mut self, measurement: &Measurement) -> Option<Changed> {
-        let &Measurement { device, step, latency_ms: measured_ms, predicted_ms, .. } = measurement;
+        let &Measurement { device, step, latency_ms: measured_ms, predicted_ms, purpose, .. } = measurement;
         let [latency_ms, low_ms, high_ms] = predicted_ms?;
         let watched = self.devices.get_mut(device)?;
-        watched.drift.observe(Prediction { latency_ms, low_ms, high_ms }, measured_ms);
-        let alarm = watched.drift.alarm().filter(|_| watched.raised.is_none())?;
-        watched.raised = Some(step);
-        Some(Changed { device, step, alarm })
+        let (evidence, drift) = match purpose {
+            Purpose::WarmUp => return None,
+            Purpose::Anchor if (measured_ms / latency_ms - 1.0).abs() < SETS_THE_PACE => return None,
+            Purpose::Anchor => (Evidence::Anchors, &mut watched.anchors),
+            Purpose::Search => (Evidence::Predictions, &mut watched.predictions),
+        };
+        drift.observe(Prediction { latency_ms, low_ms, high_ms }, measured_ms);
+        let alarm = drift.alarm().filter(|_| watched.raised.is_none())?;
+        watched.raised = Some((step, evidence));
+        Some(Changed { device, step, evidence, alarm })
     }
 
-    /// Every device that is no longer what its predictions are of, as its last timings show it.
+    /// Every device that is no longer the one that the search knows, as its last timings show it.
     pub fn changes(&self) -> impl Iterator<Item = Changed> {
         let changed = |(device, watched): (usize, &Watched)| {
-            Some(Changed { device, step: watched.raised?, alarm: watched.drift.alarm()? })
+            let (step, evidence) = watched.raised?;
+            Some(Changed { device, step, evidence, alarm: watched.drift(evidence).alarm()? })
         };
         self.devices.iter().enumerate().filter_map(changed)
     }
@@ -82,32 +149,24 @@ impl Watch {
 
 impl Search<'_> {
     /// Has the step's timings watched, and says aloud which devices they show to be others now; gives their number.
-    pub(super) fn watch(
-        &self,
-        networks: &[Candidate],
-        step: u64,
-        carried: &mut Carried<'_>,
-        control: &Control,
-    ) -> usize {
-        let mut changes = Vec::new();
-        for device in carried.latencies.devices() {
-            let timed = networks.iter().filter_map(|candidate| device.measured(&candidate.digest));
-            changes.extend(timed.filter(|timed| timed.step == step).filter_map(|timed| carried.watch.observe(timed)));
-        }
+    pub(super) fn watch(&self, step: u64, carried: &mut Carried<'_>, control: &Control) -> Result<usize, SearchError> {
+        let timings = self.ledger.measurements_of(step)?;
+        let changes: Vec<Changed> = timings.iter().filter_map(|timing| carried.watch.observe(timing)).collect();
         changes.iter().for_each(|changed| control.progress.line(&self.warning(changed)));
-        changes.len()
+        Ok(changes.len())
     }
 
     fn warning(&self, changed: &Changed) -> String {
-        let (run, device) = (self.ledger.folder().display(), self.devices[changed.device].description().id);
+        let Description { id, model, kind, .. } = self.devices[changed.device].description();
+        // Of a program of the user's own nothing but its timings is known.
+        let doctor = if kind == command::KIND { String::new() } else { format!(" (`mnas doctor --device {id}`)") };
         format!(
-            "WARNING: {device} is not the device any more that the search predicts: {}, by {} timings, the last in step {}. \
-             Timings from before and after do not compare.\n\
-             WARNING: stop with `mnas stop {run}`, let `mnas doctor --device {device}` say what is different, calibrate \
-             again, and search in a new run",
-            changed.alarm.finding(),
-            changed.alarm.at,
+            "WARNING: {id} ({model}) is not the device any more that the search knows: {}, as step {} showed. \
+             Latencies from before and after do not compare.\n\
+             WARNING: stop with `mnas stop {}`, find out what is different{doctor}, calibrate again, and search in a new run",
+            changed.finding(),
             changed.step,
+            self.ledger.folder().display(),
         )
     }
 }
@@ -115,14 +174,13 @@ impl Search<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Purpose;
 
-    fn timing(device: usize, step: u64, measured_ms: f64) -> Measurement {
+    fn timing(device: usize, purpose: Purpose, step: u64, measured_ms: f64) -> Measurement {
         Measurement {
             device,
             digest: String::new(),
             architecture: String::new(),
-            purpose: Purpose::Search,
+            purpose,
             step,
             latency_ms: measured_ms,
             interval_ms: [measured_ms; 2],
@@ -133,31 +191,42 @@ mod tests {
         }
     }
 
-    /// Two devices, of which the second takes half as long again from step 21 on.
+    /// Of four devices the second takes half as long again for what the loop times from step 21 on, and the third is
+    /// another one from step 31 on, which its predictions follow at once: only its anchors tell.
     fn timings() -> Vec<Measurement> {
         let around = |step: u64| if step.is_multiple_of(2) { 10.4 } else { 9.6 };
-        let pair = |step| [timing(0, step, around(step)), timing(1, step, if step > 20 { 15.0 } else { around(step) })];
-        (1..=40).flat_map(pair).collect()
+        let of_device = |device: usize, step: u64| {
+            let slower = if device == 1 && step > 20 { 15.0 } else { around(step) };
+            let apart = if device == 2 && step > 30 { [8.0, 10.0, 13.0] } else { [9.7, 10.0, 10.1] };
+            let anchors = apart.map(|ms| timing(device, Purpose::Anchor, step, ms));
+            anchors.into_iter().chain([timing(device, Purpose::Search, step, slower)])
+        };
+        (1..=40).flat_map(|step| (0..4).flat_map(move |device| of_device(device, step))).collect()
     }
 
     #[test]
-    fn a_device_that_changes_is_named_once_and_the_others_are_not() {
-        let mut watch = Watch::new(2);
+    fn a_device_that_changes_is_named_once_with_what_shows_it_and_the_others_are_not() {
+        let mut watch = Watch::new(4);
         let raised: Vec<Changed> = timings().iter().filter_map(|timing| watch.observe(timing)).collect();
-        assert!(matches!(raised[..], [Changed { device: 1, step: 21..=26, .. }]), "{raised:?}");
-        let [changed] = watch.changes().collect::<Vec<_>>()[..] else { panic!("one device has changed") };
-        assert_eq!((changed.device, changed.step), (1, raised[0].step));
+        let [second, third] = raised[..] else { panic!("two devices have changed: {raised:?}") };
+        assert!(
+            matches!(second, Changed { device: 1, step: 21..=26, evidence: Evidence::Predictions, .. }),
+            "{second:?}"
+        );
+        assert!(matches!(third, Changed { device: 2, step: 31..=34, evidence: Evidence::Anchors, .. }), "{third:?}");
+        let found = |changed: &Changed| (changed.device, changed.step, changed.evidence);
+        assert_eq!(watch.changes().map(|changed| found(&changed)).collect::<Vec<_>>(), [found(&second), found(&third)]);
     }
 
     #[test]
     fn a_watch_read_from_the_timings_of_the_closed_steps_is_the_one_that_saw_them() {
         let timings = timings();
         for closed in 0..=40 {
-            let mut watch = Watch::new(2);
+            let mut watch = Watch::new(4);
             for timing in timings.iter().filter(|timing| timing.step <= closed) {
                 watch.observe(timing);
             }
-            assert_eq!(Watch::read(2, &timings, closed), watch);
+            assert_eq!(Watch::read(4, &timings, closed), watch);
         }
     }
 }

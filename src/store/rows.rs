@@ -30,6 +30,8 @@ pub enum Purpose {
     WarmUp,
     /// Inside the loop: the reward needs it.
     Search,
+    /// Beside those, once a session, to know the device's pace: the latency is known already.
+    Anchor,
 }
 
 impl Purpose {
@@ -38,11 +40,12 @@ impl Purpose {
         match self {
             Self::WarmUp => "warm-up",
             Self::Search => "search",
+            Self::Anchor => "anchor",
         }
     }
 
     fn named(name: &str) -> Option<Self> {
-        [Self::WarmUp, Self::Search].into_iter().find(|purpose| purpose.name() == name)
+        [Self::WarmUp, Self::Search, Self::Anchor].into_iter().find(|purpose| purpose.name() == name)
     }
 }
 
@@ -65,7 +68,7 @@ pub struct Measurement {
     pub interval_ms: [f64; 2],
     /// How much slower the device was than when it was calibrated, by networks of known latency timed along.
     pub drift: Option<f64>,
-    /// What the predictor said before the timing: latency, low and high end of its interval.
+    /// What was expected before the timing: latency, low and high end of its interval.
     pub predicted_ms: Option<[f64; 3]>,
     /// Every load's samples, as JSON.
     pub timings: String,
@@ -310,7 +313,8 @@ impl Ledger {
         self.all(&format!("{EVALUATION} ORDER BY id"), read_evaluation)
     }
 
-    /// Stores a finished timing; returns once it is on disk.
+    /// Stores a finished timing; returns once it is on disk. An anchor's replaces that of an interrupted attempt at its
+    /// step.
     ///
     /// # Errors
     /// A database error.
@@ -320,10 +324,12 @@ impl Ledger {
             Some(values) => values.map(Some),
             None => [None; 3],
         };
-        let statement =
-            "INSERT INTO measurements (device, digest, architecture, purpose, step, latency_ms, least_ms, most_ms,
+        let insert = if m.purpose == Purpose::Anchor { "INSERT OR REPLACE" } else { "INSERT" };
+        let statement = format!(
+            "{insert} INTO measurements (device, digest, architecture, purpose, step, latency_ms, least_ms, most_ms,
                          drift, predicted_ms, low_ms, high_ms, timing, seconds, finished)
-                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)";
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"
+        );
         let values = params![
             m.device,
             m.digest,
@@ -341,7 +347,7 @@ impl Ledger {
             m.seconds,
             now()
         ];
-        self.check(self.connection.execute(statement, values)).map(drop)
+        self.check(self.connection.execute(&statement, values)).map(drop)
     }
 
     /// The timing of a network on one device for one purpose, if it was done.
@@ -357,6 +363,19 @@ impl Ledger {
         let query = format!("{MEASUREMENT} WHERE device = ?1 AND digest = ?2 AND purpose = ?3");
         let values = params![device, digest, purpose.name()];
         self.check(self.connection.query_row(&query, values, read_measurement).optional())
+    }
+
+    /// The timings of one step in the order they were made.
+    ///
+    /// # Errors
+    /// A database error.
+    pub fn measurements_of(&self, step: u64) -> Result<Vec<Measurement>, StoreError> {
+        let read = || {
+            let mut statement =
+                self.connection.prepare_cached(&format!("{MEASUREMENT} WHERE step = ?1 ORDER BY id"))?;
+            statement.query_map([step], read_measurement)?.collect()
+        };
+        self.check(read())
     }
 
     /// All timings in the order they were made.

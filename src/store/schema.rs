@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 /// Format of the tables below; raised when they change.
-pub const FORMAT: &str = "3";
+pub const FORMAT: &str = "4";
 
 const TABLES: &str = "
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -30,20 +30,22 @@ CREATE TABLE measurements (
     device       INTEGER NOT NULL,      -- its place among the search file's devices, from 0
     digest       TEXT NOT NULL,
     architecture TEXT NOT NULL,
-    purpose      TEXT NOT NULL,         -- warm-up or search
+    purpose      TEXT NOT NULL,         -- warm-up, search or anchor
     step         INTEGER NOT NULL,
     latency_ms   REAL NOT NULL,         -- freed of the drift, as is its 95 % interval:
     least_ms     REAL NOT NULL,
     most_ms      REAL NOT NULL,
     drift        REAL,                  -- the device's slowness now over that at its calibration
-    predicted_ms REAL,                  -- what the predictor said beforehand, with its interval
+    predicted_ms REAL,                  -- what was expected beforehand, with its interval
     low_ms       REAL,
     high_ms      REAL,
     timing       TEXT NOT NULL,         -- every sample, JSON
     seconds      REAL NOT NULL,
     finished     TEXT NOT NULL,
-    UNIQUE (device, digest, purpose)
+    UNIQUE (device, digest, purpose, step)
 ) STRICT;
+
+CREATE INDEX measurements_by_step ON measurements (step);
 
 -- One finished step and the proposer's state behind it.
 CREATE TABLE steps (
