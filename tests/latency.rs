@@ -598,6 +598,17 @@ fn a_device_that_has_changed_is_noticed_soon_and_named() {
 }
 
 #[test]
+fn predictions_that_err_to_one_side_within_their_intervals_raise_an_alarm_only_where_sides_are_watched() {
+    let (mut everything, mut intervals) = (Drift::new(0.9), Drift::of_intervals(0.9));
+    let predicted = mnas::latency::Prediction { latency_ms: 10.0, low_ms: 9.0, high_ms: 11.0 };
+    for drift in [&mut everything, &mut intervals] {
+        (0..200).for_each(|_| drift.observe(predicted, 10.5));
+    }
+    assert_eq!(everything.alarm().expect("an alarm").change, Change::Slower);
+    assert_eq!(intervals.alarm(), None);
+}
+
+#[test]
 fn the_pixel_predictor_that_is_shipped_is_the_one_its_measurements_give() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("calibration/pixel-1-published");
     let shipped = Predictor::load(&folder.join("predictor.json")).unwrap();

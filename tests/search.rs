@@ -733,7 +733,7 @@ fn a_device_that_becomes_another_one_in_the_middle_is_told_of_once_and_in_the_re
     assert!(message.contains("mnas stop run") && message.contains("DEVICE CHANGED"), "{message}");
     let report = bench.report("run");
     let [change] = report["predictor"]["changes"].as_array().unwrap().as_slice() else { panic!("one device changed") };
-    assert!(change["evidence"] == "anchors" && change["outside"].as_f64().unwrap() > 25.0, "{change}");
+    assert!(change["outside"].as_f64().unwrap() > 25.0, "{change}");
     let raised_in = |step: &&Value| step["changed_devices"] != 0;
     let steps: Vec<&Value> = report["steps"].as_array().unwrap().iter().filter(raised_in).map(|s| &s["step"]).collect();
     assert_eq!(steps, [&change["step"]]);

@@ -91,6 +91,8 @@ impl fmt::Display for Alarm {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Drift {
     level: f64,
+    /// Whether results on one side of the predictions raise an alarm.
+    one_sided: bool,
     results: usize,
     slower: f64,
     faster: f64,
@@ -104,7 +106,12 @@ impl Drift {
     /// Watches a predictor whose intervals hold this share of networks.
     pub fn new(level: f64) -> Self {
         let recent = VecDeque::with_capacity(RECENT);
-        Self { level, results: 0, slower: 1.0, faster: 1.0, scattered: 1.0, alarm: None, recent }
+        Self { level, one_sided: true, results: 0, slower: 1.0, faster: 1.0, scattered: 1.0, alarm: None, recent }
+    }
+
+    /// Watches the intervals alone: for predictions that lie to one side for reasons of their own.
+    pub fn of_intervals(level: f64) -> Self {
+        Self { one_sided: false, ..Self::new(level) }
     }
 
     /// Takes note of one result.
@@ -122,6 +129,9 @@ impl Drift {
             (Change::Scattered, &mut self.scattered, outside, (tolerated, 0.5 * (1.0 + tolerated))),
         ];
         for (change, statistic, seen, (tolerated, drifted)) in watched {
+            if change != Change::Scattered && !self.one_sided {
+                continue;
+            }
             let ratio = if seen { drifted / tolerated } else { (1.0 - drifted) / (1.0 - tolerated) };
             *statistic = statistic.max(1.0) * ratio;
             if *statistic >= STATISTICS * RESULTS_PER_FALSE_ALARM && self.alarm.is_none() {
@@ -143,14 +153,15 @@ impl Drift {
         // A device that is much slower leaves the intervals before it shows to be slower than the predictions.
         let change = match median(&ratios) {
             _ if change != Change::Scattered => change,
-            ratio if self.slower >= self.faster && ratio > 1.0 && self.one_sided(|ratio| ratio > 1.0) => Change::Slower,
-            ratio if ratio < 1.0 && self.one_sided(|ratio| ratio < 1.0) => Change::Faster,
+            ratio if self.slower >= self.faster && ratio > 1.0 && self.lies(|ratio| ratio > 1.0) => Change::Slower,
+            ratio if ratio < 1.0 && self.lies(|ratio| ratio < 1.0) => Change::Faster,
             _ => Change::Scattered,
         };
         Some(Alarm { change, typical_ratio: median(&ratios), outside: 100.0 * outside / ratios.len() as f64, at })
     }
 
-    fn one_sided(&self, side: impl Fn(f64) -> bool) -> bool {
+    /// Whether nearly all of the last results lie on that side of their predictions.
+    fn lies(&self, side: impl Fn(f64) -> bool) -> bool {
         let count = self.recent.iter().filter(|(ratio, _)| side(*ratio)).count();
         count as f64 >= 0.5 * (ONE_SIDED.0 + ONE_SIDED.1) * self.recent.len() as f64
     }

@@ -9,7 +9,6 @@
 use std::sync::OnceLock;
 
 use super::SearchError;
-use super::device_latencies::DEVIATIONS;
 use super::timing::Asked;
 use crate::device::session::{Session, Statistic};
 use crate::device::statistics::median;
@@ -22,6 +21,10 @@ use crate::store::Purpose;
 
 /// Where in the sorted latencies of the calibration the anchors stand.
 const QUANTILES: [f64; 3] = [0.25, 0.5, 0.75];
+/// Share of sessions whose anchors are to lie within what is expected of them.
+pub(super) const LEVEL: f64 = 0.97;
+/// Half the width of such an interval in standard deviations.
+const DEVIATIONS: f64 = 2.17;
 /// Deviation of a timing's logarithm, at least: what lies closer matters to no search.
 const LEAST_DEVIATION: f64 = 0.02;
 /// No one device drifts further than this.
@@ -66,9 +69,8 @@ impl Anchors {
         Ok(self.models.get_or_init(|| made))
     }
 
-    /// What a timing of each, freed of the session's drift, says on the device that was calibrated: in nine of ten cases
-    /// something in the interval, or more often, if the logarithm of a timing has this deviation. Without one nothing
-    /// is expected.
+    /// What to ask of a session beside its networks, and what is expected of it on the calibrated device, freed of the
+    /// session's drift, if the logarithm of a timing has this deviation; without one nothing is expected.
     ///
     /// # Errors
     /// None that [`Self::models`] did not have.
