@@ -13,6 +13,7 @@
 //! | `noise` | exact,noisy | noisy: accuracies with a deviation of 0.27 points, latencies of 2 % |
 //! | `targets` | oracle | `oracle`: the file's target; or percentiles of the space's latencies, as in 25,50,75 |
 //! | `search` | | TOML of `[search]` of `ppo`, as in `timing = "all"` (`;` for a line's end) |
+//! | `change` | none | `AFTER:BY`, as in `70:0.4`: the device becomes another one (`changing.rs`) after so many timings, those first ones included; `70:0` shows false alarms |
 //! | `measurements` | 50 | networks timed first, for the predictor |
 //! | `svg` | none | where to write the plot |
 //!
@@ -20,6 +21,7 @@
 //! read off the same run: what is scored is the network that leads by the models' belief after so many evaluations, by
 //! its true reward.
 
+mod changing;
 mod oracle;
 mod plot;
 mod run;
@@ -28,6 +30,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
+use changing::{Change, Noticed};
 use mnas::search::RewardKind;
 use oracle::{Noise, Oracle};
 use run::{Cell, Score};
@@ -45,7 +48,7 @@ impl Arguments {
             let (key, value) = argument.split_once('=').ok_or(format!("expected KEY=VALUE, found '{argument}'"))?;
             read.insert(key.to_owned(), value.to_owned());
         }
-        const KEYS: [&str; 10] = [
+        const KEYS: [&str; 11] = [
             "seeds",
             "first_seed",
             "budgets",
@@ -55,6 +58,7 @@ impl Arguments {
             "targets",
             "search",
             "measurements",
+            "change",
             "svg",
         ];
         match read.keys().find(|key| !KEYS.contains(&key.as_str())) {
@@ -86,6 +90,7 @@ fn main() -> Result<(), Problem> {
         .map(|budget| budget.parse().map_err(|_| format!("'{budget}' is no budget")))
         .collect::<Result<_, _>>()?;
     let (first, seeds) = (arguments.number("first_seed", "1")?, arguments.number("seeds", "20")?);
+    let change = arguments.0.get("change").map(|text| text.parse::<Change>()).transpose()?;
     let mut lines = Vec::new();
     println!("{}", heading(&budgets));
     for (name, target_ms) in targets(&arguments.list("targets", "oracle"), &oracle, &data)? {
@@ -102,11 +107,16 @@ fn main() -> Result<(), Problem> {
                         search: arguments.text("search", "").replace(';', "\n"),
                         measurements: arguments.number("measurements", "50")?,
                         budgets: budgets.clone(),
+                        change,
                     };
                     let scores =
                         (first..first + seeds).map(|seed| cell.run(seed)).collect::<Result<Vec<Score>, Problem>>()?;
                     let line = Line { label: format!("{name} {reward} {noise} {algorithm}"), scores };
                     println!("{}", line.row(&budgets));
+                    let noticed: Vec<Noticed> = line.scores.iter().filter_map(|score| score.noticed).collect();
+                    if !noticed.is_empty() {
+                        println!("{}", Noticed::summary(&noticed));
+                    }
                     lines.push(line);
                 }
             }

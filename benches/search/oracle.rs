@@ -119,7 +119,7 @@ impl Oracle {
 }
 
 /// A standard normal number that depends on these and nothing else.
-fn normal(seed: u64, purpose: &str, architecture: &Architecture) -> f64 {
+pub fn normal(seed: u64, purpose: &str, architecture: &Architecture) -> f64 {
     let hash = blake3::hash(format!("{seed} {purpose} {architecture}").as_bytes());
     let mut bytes = [0; 8];
     bytes.copy_from_slice(&hash.as_bytes()[..8]);

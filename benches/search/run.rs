@@ -14,6 +14,7 @@ use mnas::space::Architecture;
 use mnas::store::{Beginning, Ledger};
 
 use super::Problem;
+use super::changing::{Change, ChangingDevice, Noticed};
 use super::oracle::{Noise, Oracle, OracleAccuracy, OracleDevice};
 
 /// Everything about a run but its seed.
@@ -36,6 +37,8 @@ pub struct Cell {
     pub measurements: u64,
     /// Evaluations after which the search is scored, ascending.
     pub budgets: Vec<u64>,
+    /// How the device changes, if it does.
+    pub change: Option<Change>,
 }
 
 /// What a run came to.
@@ -52,6 +55,8 @@ pub struct Score {
     pub own: f64,
     /// Wall time.
     pub seconds: f64,
+    /// What the search made of a device that changes.
+    pub noticed: Option<Noticed>,
 }
 
 impl Cell {
@@ -64,7 +69,11 @@ impl Cell {
         let mut ledger = Ledger::create(&folder.path().join("run"), Beginning::default())?;
         let (oracle, noise) = (self.oracle.clone(), self.noise);
         let accuracy = OracleAccuracy { oracle: oracle.clone(), noise, seed };
-        let mut devices: [Box<dyn Device>; 1] = [Box::new(OracleDevice { oracle, noise, seed })];
+        let device = OracleDevice { oracle, noise, seed };
+        let mut devices: [Box<dyn Device>; 1] = match self.change {
+            None => [Box::new(device)],
+            Some(change) => [Box::new(ChangingDevice::new(device, change))],
+        };
         let control = Control {
             interrupted: Arc::new(AtomicBool::new(false)),
             stop_file: folder.path().join("stop"),
@@ -86,6 +95,7 @@ impl Cell {
             fresh: 1.0 - sum(|step| step.duplicates) / sampled,
             own: sum(|step| step.own) / sum(|step| step.trained).max(1.0),
             seconds,
+            noticed: self.change.map(|change| Noticed::read(&ledger, change)).transpose()?,
         })
     }
 
