@@ -232,17 +232,21 @@ fn settings_are_read_with_defaults_and_refused_with_their_range() {
 }
 
 #[test]
-fn below_the_entropy_floor_the_bonus_grows_and_keeps_a_policy_from_deciding_wholly() {
-    let settings = Settings::default();
-    assert_eq!(settings.entropy_weight_at(0.5), settings.entropy_weight);
-    assert_eq!(settings.entropy_weight_at(settings.entropy_floor / 2.0), 2.0 * settings.entropy_weight);
-    let entropy_after = |entropy_floor| {
-        let settings = Settings { entropy_floor, learning_rate: 5e-3, ..Settings::default() };
+fn no_policy_decides_wholly_however_long_it_learns_one_answer() {
+    let entropy_after = |logit_bound: f64| {
+        let settings = Settings { logit_bound, learning_rate: 5e-3, entropy_weight: 0.0, ..Settings::default() };
         let (mut controller, mut random) = (controller(&SIZES, settings, 21), mnas::seeded(22));
         learn(&mut controller, &mut random, 150);
         let drawn = controller.sample(64, &mut random);
+        // Of n choices the best has at most this probability, so the worst has at least the rest's share.
+        for sampled in &drawn {
+            for (log_probability, &size) in sampled.log_probabilities.iter().zip(&SIZES) {
+                let least = 1.0 / (1.0 + (size as f64 - 1.0) * (2.0 * logit_bound).exp());
+                assert!(f64::from(log_probability.exp()) > 0.99 * least, "{log_probability} of {size} choices");
+            }
+        }
         drawn.iter().map(|sampled| sampled.entropy).sum::<f64>() / 64.0
     };
-    let (kept, lost) = (entropy_after(0.4), entropy_after(0.0));
-    assert!(kept > 1.2 * lost, "{kept} with a floor, {lost} without");
+    let (kept, lost) = (entropy_after(1.0), entropy_after(100.0));
+    assert!(kept > 1.2 * lost, "{kept} with a narrow bound, {lost} without any");
 }

@@ -102,7 +102,7 @@ impl Controller {
         if sizes.is_empty() || sizes.contains(&0) {
             return Err(ControllerError::Sizes(sizes.to_vec()));
         }
-        let policy = Policy::new(sizes, settings.hidden, settings.embedding);
+        let policy = Policy::new(sizes, &settings);
         let range = settings.initial_range as f32;
         let parameters: Vec<f32> = (0..policy.parameters()).map(|_| random.gen_range(-range..=range)).collect();
         let adam = Adam::new(parameters.len());

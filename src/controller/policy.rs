@@ -10,10 +10,14 @@
 //! | output weight, bias | `[T, H, K]`, `[T, 1, K]` | logits of token t |
 //! | value weight, bias | `[H]`, `[1]` | expected standardised reward |
 //!
-//! Choices that token t does not have get a logit so low that their probability, and every gradient through it, is
-//! exactly zero.
+//! A logit x counts as c · tanh(x / c) with c = `logit_bound` (Bello et al., "Neural Combinatorial Optimization with
+//! Reinforcement Learning", 2016, appendix A.1), so that no policy decides wholly: of three choices the best has at most
+//! the probability 1 / (1 + 2 exp(−2c)), 0.965 with c = 2. Choices that token t does not have get a logit so low that
+//! their probability, and every gradient through it, is exactly zero.
 
 use tch::{Kind, Tensor};
+
+use super::settings::Settings;
 
 /// Added to the logits of choices that do not exist; finite, so that p · log p is 0 there and not NaN.
 const NEVER: f32 = -1e9;
@@ -24,6 +28,7 @@ pub(super) struct Policy {
     sizes: Vec<usize>,
     hidden: i64,
     embedding: i64,
+    logit_bound: f64,
 }
 
 /// The flat parameter vector cut into its parts.
@@ -33,6 +38,7 @@ struct Parts {
     lstm: [Tensor; 4],
     output_weight: Tensor,
     output_bias: Tensor,
+    mask: Tensor,
     value_weight: Tensor,
     value_bias: Tensor,
 }
@@ -48,8 +54,9 @@ pub(super) struct Scores {
 }
 
 impl Policy {
-    pub fn new(sizes: &[usize], hidden: usize, embedding: usize) -> Self {
-        Self { sizes: sizes.to_vec(), hidden: hidden as i64, embedding: embedding as i64 }
+    pub fn new(sizes: &[usize], settings: &Settings) -> Self {
+        let Settings { hidden, embedding, logit_bound, .. } = *settings;
+        Self { sizes: sizes.to_vec(), hidden: hidden as i64, embedding: embedding as i64, logit_bound }
     }
 
     /// Number of choices behind each token.
@@ -94,7 +101,8 @@ impl Policy {
             embedding: part(0),
             lstm: [part(1), part(2), part(3), part(4)],
             output_weight: part(5),
-            output_bias: part(6) + self.mask(),
+            output_bias: part(6),
+            mask: self.mask(),
             value_weight: part(7),
             value_bias: part(8),
         }
@@ -106,6 +114,10 @@ impl Policy {
         let cells: Vec<f32> =
             self.sizes.iter().flat_map(|&size| (0..most).map(move |k| if k < size { 0.0 } else { NEVER })).collect();
         Tensor::from_slice(&cells).view([self.tokens(), 1, most as i64])
+    }
+
+    fn bounded(&self, logits: Tensor) -> Tensor {
+        (logits / self.logit_bound).tanh() * self.logit_bound
     }
 
     /// Embedding row that stands for `token` at `position`.
@@ -125,7 +137,8 @@ impl Policy {
         let inputs = parts.embedding.index_select(0, &Tensor::from_slice(&rows)).view([t, b, self.embedding]);
         let start = Tensor::zeros([1, b, self.hidden], (Kind::Float, tch::Device::Cpu));
         let (hidden, _, _) = inputs.lstm(&[&start, &start], &parts.lstm.each_ref(), true, 1, 0.0, true, false, false);
-        let logs = (hidden.bmm(&parts.output_weight) + &parts.output_bias).log_softmax(-1, Kind::Float);
+        let logits = self.bounded(hidden.bmm(&parts.output_weight) + &parts.output_bias) + &parts.mask;
+        let logs = logits.log_softmax(-1, Kind::Float);
         let chosen = Tensor::from_slice(&chosen).view([t, b, 1]);
         debug_assert_eq!(logs.size(), [t, b, k]);
         Scores {
@@ -157,6 +170,7 @@ impl Policy {
             );
             let at = position as i64;
             let logits = hidden.matmul(&parts.output_weight.get(at)) + parts.output_bias.get(at);
+            let logits = self.bounded(logits) + parts.mask.get(at);
             logits.log_softmax(-1, Kind::Float).copy_data(&mut logs, count * most);
             for (sequence, row) in rows.iter_mut().enumerate() {
                 let token = choose(sequence, &logs[sequence * most..][..size]);

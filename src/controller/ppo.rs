@@ -2,8 +2,7 @@
 //!
 //! With r = π(token) / π_old(token) and advantage A, all means over tokens and sequences:
 //! loss = −mean(min(r·A, clip(r, 1−ε, 1+ε)·A)) + c_v · ½ mean((v − target)²) − c_e · mean(entropy).
-//! The whole batch is one minibatch; every epoch makes one Adam step. Where the relative entropy is below its floor, c_e
-//! grows in proportion: what keeps a long search from ending in one network drawn again and again.
+//! The whole batch is one minibatch; every epoch makes one Adam step.
 
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
@@ -154,8 +153,7 @@ impl Controller {
         let value_loss = (&scores.values - &batch.value_targets).square().mean(Kind::Float) * 0.5;
         let entropy = scores.entropies.mean(Kind::Float);
         let sequence_nats = entropy.double_value(&[]) * self.policy.sizes().len() as f64;
-        let entropy_weight = self.settings.entropy_weight_at(self.relative_entropy(sequence_nats));
-        let loss = &policy_loss + &value_loss * value_weight - &entropy * entropy_weight;
+        let loss = &policy_loss + &value_loss * value_weight - &entropy * self.settings.entropy_weight;
 
         let beyond = (&ratio - 1.0).abs().gt(clip).to_kind(Kind::Float);
         let statistics = UpdateStatistics {

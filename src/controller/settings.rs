@@ -9,7 +9,7 @@
 //! | `clip` | 0.2 | probability ratios count within 1 ± clip | above 0, below 1 |
 //! | `epochs` | 4 | passes over a batch in one update | 1 to 100 |
 //! | `entropy_weight` | 0.1 | weight of the entropy bonus (nats per token) | 0 to 10 |
-//! | `entropy_floor` | 0.2 | entropy, as a fraction of a uniform policy's, below which that weight grows in proportion | 0 to 1 |
+//! | `logit_bound` | 2 | logits stay within ± this, so that no policy decides wholly and a long search goes on finding new networks | above 0, at most 100 |
 //! | `baseline` | `moving_average` | what a reward is compared with: `value` or `moving_average` | |
 //! | `value_weight` | 0.5 | with `value`: weight of the value head's squared error | 0 to 10 |
 //! | `gae_lambda` | 0.95 | with `value`: how far a reward reaches back, 1 all the way, 0 one token | 0 to 1 |
@@ -59,8 +59,8 @@ pub struct Settings {
     pub epochs: usize,
     /// Weight of the entropy bonus.
     pub entropy_weight: f64,
-    /// Relative entropy below which the bonus weighs more.
-    pub entropy_floor: f64,
+    /// Bound of the logits.
+    pub logit_bound: f64,
     /// What rewards are compared with.
     pub baseline: Baseline,
     /// Weight of the value head's error.
@@ -83,7 +83,7 @@ impl Default for Settings {
             clip: 0.2,
             epochs: 4,
             entropy_weight: 0.1,
-            entropy_floor: 0.2,
+            logit_bound: 2.0,
             baseline: Baseline::MovingAverage,
             value_weight: 0.5,
             gae_lambda: 0.95,
@@ -117,16 +117,7 @@ impl std::ops::Deref for ValidSettings {
     }
 }
 
-/// The entropy bonus weighs at most this many times more below the floor.
-const MOST_ENTROPY_FACTOR: f64 = 10.0;
-
 impl Settings {
-    /// Weight of the entropy bonus where the policy has that entropy, as a fraction of a uniform one's.
-    pub fn entropy_weight_at(&self, relative_entropy: f64) -> f64 {
-        let short = self.entropy_floor / relative_entropy.max(f64::MIN_POSITIVE);
-        self.entropy_weight * short.clamp(1.0, MOST_ENTROPY_FACTOR)
-    }
-
     /// Checks every range.
     ///
     /// # Errors
@@ -147,7 +138,8 @@ impl Settings {
         for (name, value) in [("entropy_weight", self.entropy_weight), ("value_weight", self.value_weight)] {
             within(name, "from 0 to 10", value, (0.0..=10.0).contains(&value))?;
         }
-        within("entropy_floor", "from 0 to 1", self.entropy_floor, (0.0..=1.0).contains(&self.entropy_floor))?;
+        let bound = self.logit_bound;
+        within("logit_bound", "above 0 and at most 100", bound, bound > 0.0 && bound <= 100.0)?;
         within("gae_lambda", "from 0 to 1", self.gae_lambda, (0.0..=1.0).contains(&self.gae_lambda))?;
         let average = self.average_weight;
         within("average_weight", "from 0 to below 1", average, (0.0..1.0).contains(&average))?;

@@ -51,7 +51,7 @@ impl Controller {
         if !saved_sizes.iter().eq(sizes.iter().map(|&size| size as u64).collect::<Vec<_>>().iter()) {
             return Err(ControllerError::State(format!("token sizes must be {sizes:?}, found {saved_sizes:?}")));
         }
-        let policy = Policy::new(sizes, settings.hidden, settings.embedding);
+        let policy = Policy::new(sizes, &settings);
         let length = policy.parameters();
         let floats = |name| read(&document, name, Dtype::F32, Some(length), f32::from_le_bytes);
         let counts = read(&document, "counts", Dtype::U64, Some(2), u64::from_le_bytes)?;
