@@ -351,7 +351,7 @@ fn variation(pieces: &[Piece]) -> f32 {
 }
 
 /// `count` rows' indices, or `most` of them evenly spread.
-pub(super) fn spread_rows(count: usize, most: usize) -> Vec<usize> {
+pub(crate) fn spread_rows(count: usize, most: usize) -> Vec<usize> {
     let kept = count.min(most);
     (0..kept).map(|row| row * count / kept).collect()
 }

@@ -13,7 +13,7 @@ use super::anchors::Anchors;
 use super::candidate::Candidate;
 use super::control::Control;
 use super::options::Settings;
-use super::surrogate::{Layout, Normal, Process};
+use super::surrogate::{KernelPrior, Layout, Normal, Process};
 use super::timing::{Asked, Timing};
 use super::{Search, SearchError};
 use crate::device::Device;
@@ -90,7 +90,7 @@ impl DeviceLatencies {
             Some(calibrated) => calibrated.refitted(data, fit)?,
             None => Predictor::cross_validated(data, fit)?,
         };
-        let mut residual = Process::new(Layout::of(space));
+        let mut residual = Process::new(Layout::of(space), KernelPrior::RESIDUALS);
         for (measurement, held_out) in data.measurements().iter().zip(&held_out) {
             // A calibration may hold networks of other spaces.
             if let Ok(tokens) = space.encode(&measurement.architecture) {

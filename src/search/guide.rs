@@ -11,6 +11,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::SearchError;
@@ -18,10 +19,9 @@ use super::belief::Belief;
 use super::candidate::Candidate;
 use super::latencies::{Latencies, Prior};
 use super::options::{OptionError, Settings, within};
-use super::pool::{CLIMBERS, ELITE, Origin, Pool};
-use super::proposer::Proposal;
+use super::pool::{ELITE, Origin, Pool};
 use super::surrogate::process::Posterior;
-use super::surrogate::{Layout, Normal, Process};
+use super::surrogate::{KernelPrior, Layout, Normal, Process};
 use crate::Random;
 use crate::network::Network;
 use crate::store::{BeyondLimits, Evaluation, Ledger};
@@ -31,28 +31,22 @@ use crate::store::{BeyondLimits, Evaluation, Ledger};
 /// | name | default | purpose | range |
 /// |---|---|---|---|
 /// | `variations` | 2 | variations of the best networks looked at, per candidate the proposer sampled | 0 to 100 |
-/// | `rounds` | 3 | times the most promising are varied in turn | 0 to 100 |
 /// | `diverse` | true | whether a choice narrows what is uncertain about its relatives in the batch | |
 /// | `replayed` | 8 | best networks of the run that the proposer learns from once more in every step | 0 to 1000 |
-/// | `teaches` | true | whether the proposer also learns from the rewards its untrained samples are believed to have | |
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GuideOptions {
     /// Variations of the best per sampled candidate.
     pub variations: f64,
-    /// Rounds of varying the most promising.
-    pub rounds: usize,
     /// Whether a batch avoids asking one question several times.
     pub diverse: bool,
     /// Best networks learnt from again.
     pub replayed: usize,
-    /// Whether believed rewards teach the proposer.
-    pub teaches: bool,
 }
 
 impl Default for GuideOptions {
     fn default() -> Self {
-        Self { variations: 2.0, rounds: 3, diverse: true, replayed: 8, teaches: true }
+        Self { variations: 2.0, diverse: true, replayed: 8 }
     }
 }
 
@@ -66,7 +60,6 @@ impl GuideOptions {
             let problem = format!("must be from 0 to 100, found {}", self.variations);
             return Err(OptionError::new("search.guide.variations", problem));
         }
-        within("search.guide.rounds", self.rounds, 0, 100)?;
         within("search.guide.replayed", self.replayed, 0, 1000)
     }
 }
@@ -119,8 +112,6 @@ pub struct Choice {
     pub own: usize,
     /// New networks that were looked at.
     pub considered: usize,
-    /// The proposer's samples that are not trained, each with the reward it is believed to have.
-    pub believed: Vec<(Proposal, f64)>,
     /// Variations that no training may be spent on.
     pub beyond_limits: BeyondLimits,
     /// The greatest expected improvement among them; none while nothing is known.
@@ -140,7 +131,13 @@ impl<'a> Guide<'a> {
     /// A guide that knows nothing yet.
     pub fn new(settings: &'a Settings) -> Self {
         let layout = Layout::of(&settings.space);
-        Self { settings, accuracy: Process::new(layout.clone()), layout, tried: Vec::new(), failed: HashSet::new() }
+        Self {
+            settings,
+            accuracy: Process::new(layout.clone(), KernelPrior::ACCURACIES),
+            layout,
+            tried: Vec::new(),
+            failed: HashSet::new(),
+        }
     }
 
     /// A guide that knows what the closed steps of a run found.
@@ -239,25 +236,8 @@ impl<'a> Guide<'a> {
         let best = standings.first().map_or(0.0, |standing| standing.reward);
         let elite: Vec<&[usize]> = standings.iter().take(ELITE).map(|standing| standing.tokens.as_slice()).collect();
         let mut offers = self.offers(own, Origin::Proposer, best, latencies);
-        let believed: Vec<(Proposal, f64)> = offers.iter().map(|offer| self.believed(offer)).collect();
         offers.extend(self.offers(pool.variations(&elite, variations, random)?, Origin::Variation, best, latencies));
-        for _ in 0..options.rounds {
-            offers.sort_by(|a, b| b.score.total_cmp(&a.score));
-            let climbers: Vec<Vec<usize>> =
-                offers.iter().take(CLIMBERS).map(|offer| offer.candidate.proposal.tokens.clone()).collect();
-            offers.extend(self.offers(pool.neighbours(&climbers, random)?, Origin::Variation, best, latencies));
-        }
-        let mut choice = Choice { beyond_limits: pool.beyond_limits, ..self.batch(offers, wanted, best) };
-        let chosen = |proposal: &Proposal| choice.chosen.iter().any(|candidate| candidate.proposal == *proposal);
-        if options.teaches {
-            choice.believed = believed.into_iter().filter(|(proposal, _)| !chosen(proposal)).collect();
-        }
-        Ok(choice)
-    }
-
-    fn believed(&self, offer: &Offer) -> (Proposal, f64) {
-        let belief = Belief { accuracy: offer.accuracy.normal, ln_latency: offer.ln_latency };
-        (offer.candidate.proposal.clone(), belief.reward(&self.settings.target))
+        Ok(Choice { beyond_limits: pool.beyond_limits, ..self.batch(offers, wanted, best) })
     }
 
     fn offers(&self, candidates: Vec<Candidate>, origin: Origin, best: f64, latencies: &Latencies) -> Vec<Offer> {
@@ -268,7 +248,7 @@ impl<'a> Guide<'a> {
             let score = self.score(accuracy.normal, ln_latency, best);
             Offer { candidate, origin, accuracy, ln_latency, score }
         };
-        candidates.into_iter().map(offer).collect()
+        candidates.into_par_iter().map(offer).collect()
     }
 
     fn score(&self, accuracy: Normal, ln_latency: Normal, best: f64) -> f64 {

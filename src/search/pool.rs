@@ -2,8 +2,7 @@
 //!
 //! A variation is, with equal chance, a best network with one to three tokens changed, or the child of two: each token,
 //! or each whole block, from either parent, and every second child with one token changed as well. The elite whose
-//! relatives are tried are the best by what is believed of them, not the luckiest observations. Then the most promising
-//! of the pool are varied in turn, a few times over: a search on the models, which costs no training.
+//! relatives are tried are the best by what is believed of them, not the luckiest observations.
 
 use std::collections::HashSet;
 
@@ -19,10 +18,6 @@ use crate::store::BeyondLimits;
 
 /// Best networks whose variations are tried.
 pub const ELITE: usize = 12;
-/// The most promising of the pool, that are varied in turn.
-pub const CLIMBERS: usize = 12;
-/// Variations of each.
-const VARIATIONS_OF_EACH: usize = 8;
 
 /// Who proposed a candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,21 +72,6 @@ impl<'a> Pool<'a> {
             return Ok(Vec::new());
         }
         let drawn: Vec<_> = (0..count).map(|_| self.vary(elite, random)).collect();
-        self.candidates(drawn)
-    }
-
-    /// New neighbours of each of these.
-    ///
-    /// # Errors
-    /// A sequence that is not of the space.
-    pub fn neighbours(&mut self, of: &[Vec<usize>], random: &mut Random) -> Result<Vec<Candidate>, SearchError> {
-        let mut drawn = Vec::new();
-        for tokens in of {
-            for _ in 0..VARIATIONS_OF_EACH {
-                let changes = if random.gen_bool(0.7) { 1 } else { 2 };
-                drawn.push(self.changed(tokens.clone(), changes, random));
-            }
-        }
         self.candidates(drawn)
     }
 

@@ -17,7 +17,7 @@ use crate::store::{Experience, Seconds, Step};
 /// Samples behind one candidate within the limits, at most, as a multiple of those a step wants.
 const MOST_DRAWS: usize = 50;
 /// A network is worth a timing if it would be the best with a latency this many deviations below the expected one.
-const HOPE: f64 = 1.0;
+const HOPE: f64 = 1.5;
 
 /// What a search carries from step to step; all of it follows from the ledger.
 pub(super) struct Carried<'s> {
@@ -40,8 +40,6 @@ struct Candidates {
     chosen: Vec<Candidate>,
     /// Sampled once more: their accuracy is known.
     known: Vec<Candidate>,
-    /// Sampled and not trained, with the rewards the models believe in.
-    believed: Vec<(Proposal, f64)>,
 }
 
 impl Search<'_> {
@@ -56,8 +54,7 @@ impl Search<'_> {
         let mut seconds = Seconds::default();
         let mut step = Step { step: number, ..Step::default() };
 
-        let Candidates { chosen, known, believed } =
-            timed(&mut seconds.controller, || self.candidates(carried, &mut step))?;
+        let Candidates { chosen, known } = timed(&mut seconds.controller, || self.candidates(carried, &mut step))?;
         control.progress.note(format!("step {number}: training {} of {} sampled", chosen.len(), step.sampled));
         timed(&mut seconds.training, || self.train(&chosen, number, control))?;
         let evaluations = self.ledger.evaluations_of(number)?;
@@ -83,7 +80,6 @@ impl Search<'_> {
         if !batch.is_empty() {
             step.mean_reward = Some(batch.iter().map(|(_, reward)| reward).sum::<f64>() / batch.len() as f64);
             batch.extend(self.replayed(&standings, &judged));
-            batch.extend(believed);
             step.entropy = timed(&mut seconds.controller, || carried.proposer.learn(&batch))?.entropy;
         }
         let rewards = experiences.iter().map(|experience| experience.reward);
@@ -119,7 +115,7 @@ impl Search<'_> {
         step.screened = choice.considered - choice.chosen.len();
         step.own = choice.own;
         step.expected_improvement = choice.improvement;
-        Ok(Candidates { chosen: choice.chosen, known, believed: choice.believed })
+        Ok(Candidates { chosen: choice.chosen, known })
     }
 
     /// Samples until the step has its candidates within the limits.

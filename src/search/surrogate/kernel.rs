@@ -115,9 +115,49 @@ pub struct KernelSettings {
     pub noise: f64,
 }
 
-impl Default for KernelSettings {
-    fn default() -> Self {
-        Self { decay: 0.1, quartic: 1.0, block: 1.0, whole: 0.1, noise: 0.1 }
+/// What a kernel's numbers are expected to be: independent log-normal variables.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct KernelPrior {
+    /// Their medians.
+    pub expected: KernelSettings,
+    /// Standard deviation of the logarithm of the decay.
+    pub decay: f64,
+    /// Of the noise's.
+    pub noise: f64,
+    /// Of the weights'.
+    pub weight: f64,
+}
+
+impl KernelPrior {
+    /// Of accuracies, read off searches on the Accel-NASBench oracle: most of them is a sum over blocks, and the noise of
+    /// a training is small beside what the networks of a space differ by.
+    pub const ACCURACIES: Self = Self {
+        expected: KernelSettings { decay: 0.15, quartic: 1.0, block: 4.0, whole: 0.03, noise: 0.03 },
+        decay: 0.7,
+        noise: 2.0,
+        weight: 1.2,
+    };
+
+    /// Of a latency predictor's errors: whatever the many of a calibration say. A region where the predictor is off must
+    /// show after a few timings, and a prior would slow that down.
+    pub const RESIDUALS: Self = Self {
+        expected: KernelSettings { decay: 0.15, quartic: 1.0, block: 1.0, whole: 0.1, noise: 0.3 },
+        decay: f64::INFINITY,
+        noise: f64::INFINITY,
+        weight: f64::INFINITY,
+    };
+
+    /// Logarithm of its density at some numbers, up to a constant.
+    pub fn ln_density(&self, numbers: &KernelSettings) -> f64 {
+        let expected = &self.expected;
+        let deviations = [
+            (numbers.decay / expected.decay).ln() / self.decay,
+            (numbers.noise / expected.noise).ln() / self.noise,
+            (numbers.block / expected.block).ln() / self.weight,
+            (numbers.quartic / expected.quartic).ln() / self.weight,
+            (numbers.whole / expected.whole).ln() / self.weight,
+        ];
+        deviations.iter().map(|deviation| -0.5 * deviation * deviation).sum()
     }
 }
 
@@ -252,7 +292,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn kernel(space: &Space) -> Kernel {
-        Kernel::new(Layout::of(space), KernelSettings::default())
+        Kernel::new(Layout::of(space), KernelPrior::ACCURACIES.expected)
     }
 
     proptest! {

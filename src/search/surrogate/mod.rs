@@ -10,5 +10,5 @@
 pub mod kernel;
 pub mod process;
 
-pub use kernel::{Kernel, KernelSettings, Layout};
+pub use kernel::{Kernel, KernelPrior, KernelSettings, Layout};
 pub use process::{Normal, Process};
