@@ -168,6 +168,7 @@ impl Search<'_> {
     /// # Errors
     /// [`SearchError`]; the ledger holds everything that finished, and the run can be resumed.
     pub fn run(&mut self, control: &Control) -> Result<Ended, SearchError> {
+        self.warn_of_idle_workers();
         let latencies = Latencies::open(self, control)?;
         let steps = self.ledger.steps()?;
         let state = self.ledger.proposer()?;
@@ -181,6 +182,17 @@ impl Search<'_> {
         control.progress.finish();
         self.finale(&carried, control)?;
         Ok(ended)
+    }
+
+    fn warn_of_idle_workers(&self) {
+        let (workers, trained) = (self.accuracy.workers(), self.settings.search.trained_per_step);
+        if workers > trained {
+            tracing::warn!(
+                "{} of {workers} trainers stay idle: only {trained} networks are trained in one step; set [search] \
+                 trained_per_step = {workers}",
+                workers - trained,
+            );
+        }
     }
 
     fn steps(
