@@ -33,9 +33,10 @@ use std::sync::Arc;
 use changing::{Change, Noticed};
 use mnas::search::RewardKind;
 use oracle::{Noise, Oracle};
+use rayon::prelude::*;
 use run::{Cell, Score};
 
-type Problem = Box<dyn std::error::Error>;
+type Problem = Box<dyn std::error::Error + Send + Sync>;
 
 /// The keys of the command line.
 struct Arguments(BTreeMap<String, String>);
@@ -109,8 +110,9 @@ fn main() -> Result<(), Problem> {
                         budgets: budgets.clone(),
                         change,
                     };
+                    let seeds: Vec<u64> = (first..first + seeds).collect();
                     let scores =
-                        (first..first + seeds).map(|seed| cell.run(seed)).collect::<Result<Vec<Score>, Problem>>()?;
+                        seeds.par_iter().map(|seed| cell.run(*seed)).collect::<Result<Vec<Score>, Problem>>()?;
                     let line = Line { label: format!("{name} {reward} {noise} {algorithm}"), scores };
                     println!("{}", line.row(&budgets));
                     let noticed: Vec<Noticed> = line.scores.iter().filter_map(|score| score.noticed).collect();

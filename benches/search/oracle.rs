@@ -83,7 +83,7 @@ impl Forest {
 
 impl Oracle {
     /// Reads the file and makes its checks.
-    pub fn load(path: &Path) -> Result<Self, Box<dyn std::error::Error>> {
+    pub fn load(path: &Path) -> Result<Self, super::Problem> {
         let oracle: Self = serde_json::from_slice(&fs_err::read(path)?)?;
         for check in &oracle.checks {
             let (accuracy, latency_ms) = oracle.of_values(&check.values);
