@@ -143,7 +143,9 @@ fn measure(arguments: &Arguments) -> Result<Option<Calibration>, Error> {
 fn text(calibration: &Calibration) -> String {
     let c = calibration;
     let noise = c.noise.map_or_else(String::new, |noise| {
-        format!("noise floor       {noise:.1} %: how far a second measurement of a network lies from the first\n")
+        format!(
+            "noise floor       {noise:.1} %: what a perfect predictor would be off by, since no measurement is exact\n"
+        )
     });
     let skipped = match c.unmeasured {
         0 => String::new(),
