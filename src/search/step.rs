@@ -18,6 +18,8 @@ use crate::store::{Experience, Seconds, Step};
 const MOST_DRAWS: usize = 50;
 /// A network is worth a timing if it would be the best with a latency this many deviations below the expected one.
 const HOPE: f64 = 1.5;
+/// Trainings for which one timing is made in any case.
+const TRAININGS_PER_TIMING: u64 = 8;
 
 /// What a search carries from step to step; all of it follows from the ledger.
 pub(super) struct Carried<'s> {
@@ -205,7 +207,8 @@ impl Search<'_> {
 
     /// The networks to be timed in this step. A timing is worth its while where it may show a better network than the
     /// best one timed: of all networks tried and never timed, those that would be the best with a latency somewhat
-    /// below the expected one, the most hopeful first.
+    /// below the expected one, the most hopeful first. A predictor can be wrong and sure of itself, so the most hopeful
+    /// one of all is timed also where it is not that hopeful, as long as timings are few beside the trainings.
     fn to_time(
         &self,
         chosen: &[Candidate],
@@ -223,14 +226,15 @@ impl Search<'_> {
         let target = &self.settings.target;
         let best = standings.iter().filter(|standing| is_timed(&standing.digest)).map(|standing| standing.reward);
         let best = best.fold(f64::NEG_INFINITY, f64::max);
+        let few = TRAININGS_PER_TIMING * spent < self.ledger.evaluations_before(number)?;
         let mut hopeful: Vec<(&Standing, f64)> = standings
             .iter()
             .filter(|standing| !is_timed(&standing.digest))
             .map(|standing| (standing, standing.belief.hopeful_reward(target, HOPE)))
-            .filter(|(_, reward)| *reward > best)
             .collect();
         hopeful.sort_by(|a, b| b.1.total_cmp(&a.1));
-        hopeful.truncate(self.settings.search.timed_per_step.min(left));
+        let worthy = hopeful.iter().take_while(|(_, reward)| *reward > best).count();
+        hopeful.truncate(worthy.max(usize::from(few)).min(self.settings.search.timed_per_step).min(left));
         let proposal = |tokens: &Vec<usize>| Proposal { tokens: tokens.clone(), log_probabilities: Vec::new() };
         let candidate =
             |(standing, _): (&Standing, f64)| Candidate::new(proposal(&standing.tokens), &self.settings.space);
