@@ -4,7 +4,8 @@
 //! A network's score is its expected improvement on the best reward that is believed of any network tried
 //! ([`super::belief`]). A batch is chosen one by one; each choice narrows what is uncertain about its relatives
 //! (Desautels, Krause and Burdick 2014: what will be observed is not known, that it will be is), so that a batch does
-//! not ask one question several times. The first networks of a run, when nothing is known, are those of the proposer's
+//! not ask one question several times. The last of a batch is chosen as if the accuracies were ten times as uncertain: without
+//! that, one search in four ended beside the best network and never looked up. The first networks of a run, when nothing is known, are those of the proposer's
 //! samples inside the latency window that lie farthest from each other.
 //!
 //! Everything here follows from the evaluations and timings of closed steps and the step's generator.
@@ -64,6 +65,8 @@ impl GuideOptions {
     }
 }
 
+/// How much more uncertain than believed an accuracy counts for the last choice of a batch.
+const CURIOSITY: f64 = 10.0;
 /// Fewest accuracies the model is trusted with.
 const LEAST_ACCURACIES: usize = 6;
 /// Tried networks, the best at first sight, whose uncertainty is looked at.
@@ -258,12 +261,15 @@ impl<'a> Guide<'a> {
     /// Takes the best offer, narrows what is uncertain about the others, and so on.
     fn batch(&self, mut offers: Vec<Offer>, wanted: usize, best: f64) -> Choice {
         let considered = offers.len();
-        offers.sort_by(|a, b| b.score.total_cmp(&a.score));
-        // Beyond these none becomes the best by a little narrowing.
-        offers.truncate(16 * wanted.max(4));
-        let improvement = offers.first().map(|offer| offer.score);
+        let improvement = offers.iter().map(|offer| offer.score).max_by(f64::total_cmp);
         let (mut chosen, mut own) = (Vec::new(), 0);
         while chosen.len() < wanted && !offers.is_empty() {
+            if chosen.len() + 1 == wanted && wanted > 1 {
+                for offer in &mut offers {
+                    offer.accuracy.normal.deviation *= CURIOSITY;
+                    offer.score = self.score(offer.accuracy.normal, offer.ln_latency, best);
+                }
+            }
             let top = (0..offers.len()).max_by(|&a, &b| offers[a].score.total_cmp(&offers[b].score).then(b.cmp(&a)));
             let taken = offers.remove(top.unwrap_or(0));
             let others =
