@@ -4,9 +4,10 @@
 //! A network's score is its expected improvement on the best reward that is believed of any network tried
 //! ([`super::belief`]). A batch is chosen one by one; each choice narrows what is uncertain about its relatives
 //! (Desautels, Krause and Burdick 2014: what will be observed is not known, that it will be is), so that a batch does
-//! not ask one question several times. The last of a batch is chosen as if the accuracies were ten times as uncertain: without
-//! that, one search in four ended beside the best network and never looked up. The first networks of a run, when nothing is known, are those of the proposer's
-//! samples inside the latency window that lie farthest from each other.
+//! not ask one question several times. The last of a batch is chosen as if the accuracies were ten times as uncertain:
+//! without that, three searches of ten ended beside the best network and never looked up. The first networks of a run,
+//! when nothing is known, are those of the proposer's samples inside the latency window that lie farthest from each
+//! other.
 //!
 //! Everything here follows from the evaluations and timings of closed steps and the step's generator.
 
@@ -103,7 +104,6 @@ struct Offer {
     origin: Origin,
     accuracy: Posterior,
     ln_latency: Normal,
-    score: f64,
 }
 
 /// What a step trains, and how it was found.
@@ -238,47 +238,43 @@ impl<'a> Guide<'a> {
         let standings = self.standings(latencies);
         let best = standings.first().map_or(0.0, |standing| standing.reward);
         let elite: Vec<&[usize]> = standings.iter().take(ELITE).map(|standing| standing.tokens.as_slice()).collect();
-        let mut offers = self.offers(own, Origin::Proposer, best, latencies);
-        offers.extend(self.offers(pool.variations(&elite, variations, random)?, Origin::Variation, best, latencies));
+        let mut offers = self.offers(own, Origin::Proposer, latencies);
+        offers.extend(self.offers(pool.variations(&elite, variations, random)?, Origin::Variation, latencies));
         Ok(Choice { beyond_limits: pool.beyond_limits, ..self.batch(offers, wanted, best) })
     }
 
-    fn offers(&self, candidates: Vec<Candidate>, origin: Origin, best: f64, latencies: &Latencies) -> Vec<Offer> {
+    fn offers(&self, candidates: Vec<Candidate>, origin: Origin, latencies: &Latencies) -> Vec<Offer> {
         let offer = |candidate: Candidate| {
             let tokens = &candidate.proposal.tokens;
             let ln_latency = latencies.believe(tokens, &latencies.prior(&candidate.network));
             let accuracy = self.accuracy.posterior(tokens);
-            let score = self.score(accuracy.normal, ln_latency, best);
-            Offer { candidate, origin, accuracy, ln_latency, score }
+            Offer { candidate, origin, accuracy, ln_latency }
         };
         candidates.into_par_iter().map(offer).collect()
     }
 
-    fn score(&self, accuracy: Normal, ln_latency: Normal, best: f64) -> f64 {
-        Belief { accuracy, ln_latency }.improvement(&self.settings.target, best)
+    /// What an offer promises beyond `best`, were its accuracy so many times as uncertain as it is.
+    fn score(&self, offer: &Offer, curiosity: f64, best: f64) -> f64 {
+        let Normal { mean, deviation } = offer.accuracy.normal;
+        let accuracy = Normal { mean, deviation: curiosity * deviation };
+        Belief { accuracy, ln_latency: offer.ln_latency }.improvement(&self.settings.target, best)
     }
 
     /// Takes the best offer, narrows what is uncertain about the others, and so on.
     fn batch(&self, mut offers: Vec<Offer>, wanted: usize, best: f64) -> Choice {
         let considered = offers.len();
-        let improvement = offers.iter().map(|offer| offer.score).max_by(f64::total_cmp);
-        let (mut chosen, mut own) = (Vec::new(), 0);
+        let (mut chosen, mut own, mut improvement) = (Vec::new(), 0, None);
         while chosen.len() < wanted && !offers.is_empty() {
-            if chosen.len() + 1 == wanted && wanted > 1 {
-                for offer in &mut offers {
-                    offer.accuracy.normal.deviation *= CURIOSITY;
-                    offer.score = self.score(offer.accuracy.normal, offer.ln_latency, best);
-                }
-            }
-            let top = (0..offers.len()).max_by(|&a, &b| offers[a].score.total_cmp(&offers[b].score).then(b.cmp(&a)));
-            let taken = offers.remove(top.unwrap_or(0));
-            let others =
-                offers.iter_mut().map(|offer| (offer.candidate.proposal.tokens.as_slice(), &mut offer.accuracy));
+            let last = wanted > 1 && chosen.len() + 1 == wanted;
+            let curiosity = if last { CURIOSITY } else { 1.0 };
+            let scores: Vec<f64> = offers.iter().map(|offer| self.score(offer, curiosity, best)).collect();
+            let top = (0..offers.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b]).then(b.cmp(&a))).unwrap_or(0);
+            improvement = improvement.or(Some(scores[top]));
+            let taken = offers.remove(top);
             if self.settings.search.guide.diverse {
+                let others =
+                    offers.iter_mut().map(|offer| (offer.candidate.proposal.tokens.as_slice(), &mut offer.accuracy));
                 self.accuracy.condition((&taken.candidate.proposal.tokens, &taken.accuracy), others);
-            }
-            for offer in &mut offers {
-                offer.score = self.score(offer.accuracy.normal, offer.ln_latency, best);
             }
             own += usize::from(taken.origin == Origin::Proposer);
             chosen.push(taken.candidate);
