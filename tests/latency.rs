@@ -474,20 +474,22 @@ fn a_device_that_is_the_first_one_again_is_predicted_as_the_first_was() {
     }
 }
 
-/// A simulated device whose clock slows down and recovers, the same for every network.
-struct Moody {
+/// A simulated device that is slower at times, whatever the network.
+struct Slowed {
     inner: SimulatedDevice,
     loads: usize,
+    /// By the number of the load.
+    by: fn(usize) -> f64,
 }
 
-impl Device for Moody {
+impl Device for Slowed {
     fn description(&self) -> Description {
         self.inner.description()
     }
 
     fn time(&mut self, model: &Model) -> Result<Timing, DeviceError> {
         let mut timing = self.inner.time(model)?;
-        let slow = 1.0 + 0.15 * (self.loads as f64 / 60.0).sin().max(0.0);
+        let slow = (self.by)(self.loads);
         timing.wall_ms.iter_mut().for_each(|ms| *ms *= slow);
         self.loads += 1;
         Ok(timing)
@@ -497,7 +499,8 @@ impl Device for Moody {
 #[test]
 fn slow_spells_of_the_device_are_taken_out_of_the_measurements() {
     let folder = tempfile::tempdir().unwrap();
-    let mut device = Moody { inner: SimulatedDevice::new(20), loads: 0 };
+    let clock = |load: usize| 1.0 + 0.15 * (load as f64 / 60.0).sin().max(0.0);
+    let mut device = Slowed { inner: SimulatedDevice::new(20), loads: 0, by: clock };
     let settings = CalibrationSettings { rounds: 5, ..settings() };
     let found = calibrate(&mut device, &settings, folder.path(), &mut on).unwrap();
     assert!(found.noise.unwrap() < 1.0, "15 % slower at times: {:?}", found.noise);
@@ -505,6 +508,16 @@ fn slow_spells_of_the_device_are_taken_out_of_the_measurements() {
     let data = measure::data_of(&rows, &[Part::Fit, Part::Validation, Part::Repeat]).unwrap();
     let read = DataSet::read(&folder.path().join("measurements.csv"), "latency_ms").unwrap();
     assert_eq!(data, read, "a log is read the same by whoever reads it");
+}
+
+#[test]
+fn other_work_that_disturbs_every_third_load_does_not_pass_for_a_slow_device() {
+    let folder = tempfile::tempdir().unwrap();
+    let bursts = |load: usize| if mnas::seeded(load as u64 / 8).gen_bool(1.0 / 3.0) { 1.15 } else { 1.0 };
+    let mut device = Slowed { inner: SimulatedDevice::new(20), loads: 0, by: bursts };
+    let settings = CalibrationSettings { rounds: 5, ..settings() };
+    let found = calibrate(&mut device, &settings, folder.path(), &mut on).unwrap();
+    assert!(found.noise.unwrap() < 1.0, "15 % slower for eight loads now and then: {:?}", found.noise);
 }
 
 fn in_batches() -> CalibrationSettings {

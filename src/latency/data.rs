@@ -11,13 +11,13 @@
 //! ([`crate::latency::pace`]). A file without `architecture` may name published networks by `model` (`_` reads as `-`), `width_multiplier` and
 //! `input_size` instead.
 //! Several rows of one architecture and source are repeated measurements. Whatever else a machine does can only add
-//! time, so their lower quartile counts, not their median (see [`crate::latency::measure`] for what that gains). A row whose latency is empty was not measured; such rows are counted, not guessed.
+//! time, so the fastest counts, not their median (see [`crate::latency::measure`] for what that gains). A row whose latency is empty was not measured; such rows are counted, not guessed.
 //!
 //! ```
 //! use mnas::latency::DataSet;
 //! let text = "architecture,latency_ms\nmobilenet-v2,75\nmnasnet-a1,78\nmnasnet-a1,80\n";
 //! let data = DataSet::from_csv(text.as_bytes(), "phone.csv", "latency_ms")?;
-//! assert_eq!((data.len(), data.measurements()[1].latency_ms), (2, 78.5));
+//! assert_eq!((data.len(), data.measurements()[1].latency_ms), (2, 78.0));
 //! # Ok::<(), mnas::latency::DataError>(())
 //! ```
 
@@ -106,7 +106,7 @@ pub struct Measurement {
     pub architecture: Architecture,
     /// Its features.
     pub features: Features,
-    /// The lower quartile of its rows, in milliseconds.
+    /// The fastest of its rows, in milliseconds.
     pub latency_ms: f64,
     /// Where the number comes from; empty where nothing was said.
     pub source: String,

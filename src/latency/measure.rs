@@ -1,9 +1,10 @@
 //! Measuring planned networks, one fresh load after the other, each written down before the next begins.
 //!
 //! Every round loads every network once, in an order of its own (see [`crate::device::session::Plan`]). Other work on
-//! the machine only ever adds time, so a load's latency is the *fastest* of its runs, and a network's the lower
-//! quartile over its loads. On a host with seven busy processes on two cores, halves of four loads of one network
-//! differed by 5.8 % when medians were taken of medians, and by 3.4 % like this. The load's median stands beside it.
+//! the machine only ever adds time, so a load's latency is the *fastest* of its runs, and a network's the fastest of its
+//! loads, the device's pace taken out. On a shared host whose neighbours disturbed half of all loads, the noise floor of
+//! a calibration was 2.5 % like this, 3.5 % with the lower quartile of the loads and 4.4 % with their median (both with
+//! running medians for the pace). The load's median stands beside it.
 //!
 //! `measurements.csv`, one row per load:
 //!

@@ -150,7 +150,7 @@ fn provenance(validation: &Validation) -> String {
     if let Some(device) = &provenance.device {
         rows.push(("device", format!("{} ({}): {}", device.id, device.kind, device.model)));
         rows.push(("runtime", format!("{}, {} thread(s)", device.runtime, device.threads)));
-        rows.push(("clock", format!("{:?}, fastest run of a load, lower quartile of the loads", device.clock)));
+        rows.push(("clock", format!("{:?}, fastest run of all loads", device.clock)));
     }
     let scales = validation.scales.iter().filter(|_| validation.scales.len() > 1);
     rows.extend(scales.map(|entry| ("source", format!("{}: × {:.3}", entry.source, entry.scale))));
