@@ -55,8 +55,8 @@ impl Parameters {
     /// Before anything is measured.
     pub const EXPECTED: Self = Self { device: 0.05, kind: 0.5, local: 0.2, noise: 0.02 };
 
-    /// Where another device's model is the first guess: what differs between two devices.
-    pub const EXPECTED_WARM: Self = Self { device: 0.2, kind: 0.4, local: 0.1, noise: 0.03 };
+    /// Where the first guess comes from another device: what differs between two.
+    pub const EXPECTED_WARM: Self = Self { device: 0.1, kind: 0.4, local: 0.15, noise: 0.03 };
 
     /// Those tried, with the logarithm of their prior.
     fn tried(around: Self) -> impl Iterator<Item = (Self, f64)> {
@@ -171,14 +171,15 @@ pub(super) struct Expected {
 }
 
 impl Process {
-    /// The likeliest parameters for `residuals` (ln(latency / guess), one per row), with a prior around `around`.
+    /// The likeliest parameters for `residuals` (ln(latency / guess), one per row), with a prior around `around`, and
+    /// the logarithm of their likelihood and prior.
     pub fn choose(
         rows: &[&Features],
         rates: &Rates,
         guesses_ms: &[f64],
         residuals: &[f64],
         around: Parameters,
-    ) -> Result<Parameters, FitError> {
+    ) -> Result<(f64, Parameters), FitError> {
         let kept = spread_rows(rows.len(), MOST_CHOOSING);
         let (rows, guesses_ms) = (pick(rows, &kept), pick(guesses_ms, &kept));
         let residuals = Array1::from(pick(residuals, &kept));
@@ -193,8 +194,7 @@ impl Process {
                 best = Some((likelihood + prior, parameters));
             }
         }
-        best.map(|(_, parameters)| parameters)
-            .ok_or_else(|| FitError::Regression("no process suits the latencies".into()))
+        best.ok_or_else(|| FitError::Regression("no process suits the latencies".into()))
     }
 
     /// Fits `residuals` (ln(latency / guess), one per row) with these parameters. At most [`MOST_KEPT`] rows.

@@ -24,6 +24,8 @@ use crate::device::statistics::median;
 const EXPECTED_ERROR: f64 = 0.04;
 /// How far a rate is expected to be from the typical one, relative.
 const EXPECTED_SPREAD: f64 = 0.6;
+/// The same from another device's rate, a factor for all of them aside.
+const SPREAD_NEAR: f64 = 0.1;
 /// No work is free: the least rate relative to the typical one.
 const LEAST: f64 = 0.3;
 
@@ -40,17 +42,25 @@ impl Rates {
         Self(Feature::ALL.iter().map(|feature| feature.typical_ms()).collect())
     }
 
-    /// The typical rates times the factor that suits these latencies best.
-    pub fn typical(rows: &[&Features], latencies_ms: &[f64]) -> Self {
-        let typical = Self::nominal();
-        let ratios: Vec<f64> = rows.iter().zip(latencies_ms).map(|(row, ms)| ms / typical.latency_ms(row)).collect();
+    /// These rates times the factor that suits these latencies best.
+    pub fn scaled_to(&self, rows: &[&Features], latencies_ms: &[f64]) -> Self {
+        let ratios: Vec<f64> = rows.iter().zip(latencies_ms).map(|(row, ms)| ms / self.latency_ms(row)).collect();
         let factor = median(&ratios);
-        Self(typical.0.into_iter().map(|rate| rate * factor).collect())
+        Self(self.0.iter().map(|rate| rate * factor).collect())
     }
 
     /// The rates that suit these latencies (as many as rows, positive).
     pub fn fit(rows: &[&Features], latencies_ms: &[f64]) -> Self {
-        let typical = Self::typical(rows, latencies_ms);
+        Self::fit_around(&Self::nominal(), EXPECTED_SPREAD, rows, latencies_ms)
+    }
+
+    /// The same near another device's rates, times a factor.
+    pub fn fit_near(other: &Self, rows: &[&Features], latencies_ms: &[f64]) -> Self {
+        Self::fit_around(other, SPREAD_NEAR, rows, latencies_ms)
+    }
+
+    fn fit_around(expected: &Self, spread: f64, rows: &[&Features], latencies_ms: &[f64]) -> Self {
+        let typical = expected.scaled_to(rows, latencies_ms);
         let mut system = Array2::zeros((rows.len() + COUNT, COUNT));
         let mut target = Array1::zeros(rows.len() + COUNT);
         for (index, (row, latency)) in rows.iter().zip(latencies_ms).enumerate() {
@@ -62,7 +72,7 @@ impl Rates {
         let mut relative = Array1::ones(COUNT);
         for _ in 0..ROUNDS {
             for (feature, factor) in relative.iter().enumerate() {
-                let weight = 1.0 / (EXPECTED_SPREAD * f64::max(*factor, 1.0));
+                let weight = 1.0 / (spread * f64::max(*factor, 1.0));
                 system[[rows.len() + feature, feature]] = weight;
                 target[rows.len() + feature] = weight;
             }

@@ -24,7 +24,7 @@ use super::FitError;
 use super::data::DataSet;
 use super::features::Features;
 use super::metrics;
-use super::model::{Guess, Model};
+use super::model::{Guess, Model, Start};
 use super::process::{MOST_KEPT, Parameters, Process, pick, spread_rows};
 use super::rates::Rates;
 
@@ -55,6 +55,8 @@ const VERY_FEW_NETWORKS: usize = 30;
 /// Folds: ten while they are cheap and data are scarce, then five.
 const FOLDS: [usize; 2] = [10, 5];
 const FEW_NETWORKS: usize = 120;
+/// Shares of another device's process that a fit may take over: half, or all where the devices are that alike.
+const TRANSFERS: [f64; 2] = [0.5, 1.0];
 /// Alternations between source scales and rates.
 const SCALE_ROUNDS: usize = 8;
 
@@ -62,9 +64,9 @@ const SCALE_ROUNDS: usize = 8;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum CandidateKind {
-    /// Typical rates, or another device's model, times one factor.
+    /// Typical rates, or another device's, times one factor.
     Scaled,
-    /// The first guess: fitted rates, or as before.
+    /// The first guess: fitted rates, beside what was taken over from another device.
     Guess,
     /// The first guess and the process.
     Process,
@@ -131,22 +133,21 @@ pub(super) fn fit(data: &DataSet, warm: Option<&Arc<Model>>, settings: FitSettin
     let scales = source_scales(&sorted);
     let problem = Problem::new(&sorted, warm, &scales);
     let everything: Vec<usize> = (0..sorted.len()).collect();
-    let parameters = problem.parameters(&everything)?;
-    let trials = problem.cross_validate(parameters, settings.seed)?;
+    let chosen = problem.choose(&everything)?;
+    let trials = problem.cross_validate(chosen, settings.seed)?;
     let mape = |of: fn(&Trial) -> f64| metrics::mape(&trials.iter().map(of).collect::<Vec<_>>(), &problem.latencies);
-    let mut candidates = vec![
+    let candidates = vec![
         Candidate { kind: CandidateKind::Scaled, mape: mape(|trial| trial.scaled_ms) },
         Candidate { kind: CandidateKind::Guess, mape: mape(|trial| trial.guess_ms) },
         Candidate { kind: CandidateKind::Process, mape: mape(|trial| trial.predicted.0) },
     ];
-    candidates.retain(|candidate| warm.is_none() || candidate.kind != CandidateKind::Guess);
     let deviations = conformal_deviations(&trials, &problem.latencies, settings.level);
     let mut held_out = vec![(0.0, 0.0); data.len()];
     for ((at, row), trial) in order.iter().zip(sorted.measurements()).zip(&trials) {
         held_out[*at] = (trial.predicted.0 * scale_of(&scales, &row.source), trial.predicted.1);
     }
     let judged = Judged { scales, candidates, level: settings.level, deviations };
-    Ok(Fitted { model: problem.fit(&everything, parameters)?, judged, held_out })
+    Ok(Fitted { model: problem.fit(&everything, chosen)?, judged, held_out })
 }
 
 /// The scale of a source, 1 for one that was not seen.
@@ -159,6 +160,13 @@ struct Problem<'a> {
     lines: Vec<String>,
     latencies: Vec<f64>,
     warm: Option<&'a Arc<Model>>,
+}
+
+/// What a fit goes by.
+#[derive(Clone, Copy)]
+struct Chosen<'a> {
+    start: Option<Start<'a>>,
+    parameters: Parameters,
 }
 
 /// What models that have not seen a network make of it.
@@ -181,40 +189,52 @@ impl<'a> Problem<'a> {
         }
     }
 
-    fn guess(&self, seen: &[usize]) -> (Guess, Vec<&'a Features>, Vec<f64>) {
-        let (rows, latencies) = (pick(&self.rows, seen), pick(&self.latencies, seen));
-        (Guess::fit(self.warm, &rows, &latencies), rows, latencies)
+    fn seen(&self, seen: &[usize]) -> (Vec<&'a Features>, Vec<f64>) {
+        (pick(&self.rows, seen), pick(&self.latencies, seen))
     }
 
-    fn parameters(&self, seen: &[usize]) -> Result<Parameters, FitError> {
-        let (guess, rows, latencies) = self.guess(seen);
-        let guesses: Vec<f64> = rows.iter().map(|row| guess.latency_ms(row)).collect();
-        let residuals: Vec<f64> = latencies.iter().zip(&guesses).map(|(ms, guess)| (ms / guess).ln()).collect();
-        Process::choose(&rows, guess.rates(), &guesses, &residuals, guess.expected())
+    /// What is likeliest, of another device's process how much.
+    fn choose(&self, seen: &[usize]) -> Result<Chosen<'a>, FitError> {
+        let starts = match self.warm {
+            None => vec![None],
+            Some(model) => TRANSFERS.map(|transfer| Some(Start { model, transfer })).to_vec(),
+        };
+        let (rows, latencies) = self.seen(seen);
+        let mut likeliest: Option<(f64, Chosen<'a>)> = None;
+        for start in starts {
+            let guess = Guess::fit(start, &rows, &latencies);
+            let guesses: Vec<f64> = rows.iter().map(|row| guess.latency_ms(row)).collect();
+            let residuals: Vec<f64> = latencies.iter().zip(&guesses).map(|(ms, guess)| (ms / guess).ln()).collect();
+            let (likelihood, parameters) =
+                Process::choose(&rows, guess.rates(), &guesses, &residuals, guess.expected())?;
+            if likeliest.is_none_or(|(most, _)| likelihood > most) {
+                likeliest = Some((likelihood, Chosen { start, parameters }));
+            }
+        }
+        likeliest.map(|(_, chosen)| chosen).ok_or_else(|| FitError::Regression("no first guess suits them".into()))
     }
 
     /// The guess is fitted to all, the process to as many as it keeps.
-    fn fit(&self, seen: &[usize], parameters: Parameters) -> Result<Model, FitError> {
-        let (guess, ..) = self.guess(seen);
+    fn fit(&self, seen: &[usize], chosen: Chosen<'_>) -> Result<Model, FitError> {
+        let (rows, latencies) = self.seen(seen);
+        let guess = Guess::fit(chosen.start, &rows, &latencies);
         let kept = pick(seen, &spread_rows(seen.len(), MOST_KEPT));
         let lines = kept.iter().map(|&row| self.lines[row].clone()).collect();
-        Model::fit(guess, parameters, &pick(&self.rows, &kept), lines, &pick(&self.latencies, &kept))
+        Model::fit(guess, chosen.parameters, &pick(&self.rows, &kept), lines, &pick(&self.latencies, &kept))
     }
 
-    fn cross_validate(&self, parameters: Parameters, seed: u64) -> Result<Vec<Trial>, FitError> {
+    fn cross_validate(&self, chosen: Chosen<'_>, seed: u64) -> Result<Vec<Trial>, FitError> {
         let mut trials = vec![Trial { scaled_ms: 0.0, guess_ms: 0.0, predicted: (0.0, 0.0) }; self.rows.len()];
         let folds = folds(self.rows.len(), seed);
+        let expected = self.warm.map_or_else(Rates::nominal, |model| model.guess().rates().clone());
         for held_out in &folds {
             let seen: Vec<usize> = folds.iter().filter(|fold| *fold != held_out).flatten().copied().collect();
-            let (guess, rows, latencies) = self.guess(&seen);
-            let scaled = match self.warm {
-                None => Guess::Rates(Rates::typical(&rows, &latencies)),
-                Some(_) => guess.clone(),
-            };
-            let model = self.fit(&seen, parameters)?;
+            let model = self.fit(&seen, chosen)?;
+            let (rows, latencies) = self.seen(&seen);
+            let scaled = expected.scaled_to(&rows, &latencies);
             for &row in held_out {
                 let features = self.rows[row];
-                let (scaled_ms, guess_ms) = (scaled.latency_ms(features), guess.latency_ms(features));
+                let (scaled_ms, guess_ms) = (scaled.latency_ms(features), model.guess().latency_ms(features));
                 trials[row] = Trial { scaled_ms, guess_ms, predicted: model.predict(features) };
             }
         }
