@@ -1,10 +1,11 @@
 //! What a run knows about latencies on one device: what it measured, and a predictor for the rest.
 //!
 //! The predictor is fitted once, to the calibration's measurements (from the same other device's predictor, if the
-//! calibration had a warm start) or the run's own first ones. What the timings of the loop say beyond it, ln(measured / predicted), is learnt by a Gaussian process over the tokens ([`super::surrogate`]),
-//! which starts from the predictor's held-out errors on those first networks. So a predictor that is a fifth off where
-//! the search goes is corrected by the first few timings there, and what is left uncertain is known. An open step's
-//! timings are never part of it: a step that is interrupted and repeated must choose as it did before.
+//! calibration had a warm start) or the run's own first ones. What the timings of the loop say beyond it,
+//! ln(measured / predicted), is learnt by a Gaussian process over the tokens ([`super::surrogate`]), which starts from
+//! the predictor's held-out errors on those first networks. So a predictor that is a fifth off where the search goes is
+//! corrected by the first dozen or so timings there, and what is left uncertain is known. An open step's timings are
+//! never part of it: a step that is interrupted and repeated must choose as it did before.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -325,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn a_predictor_that_is_a_fifth_off_where_the_search_goes_is_corrected_by_a_few_timings() {
+    fn a_predictor_that_is_a_fifth_off_where_the_search_goes_is_corrected_by_the_timings_there() {
         let text = "seed = 1\n[space]\npreset = \"mnasnet\"\n[target]\nlatency_ms = 10\n[accuracy]\nkind = \"simulated\"\n\
                     [budget]\nevaluations = 1\n";
         let settings = SearchFile::parse(text, "test").unwrap().check(Path::new("."), "test").unwrap();
@@ -345,7 +346,7 @@ mod tests {
             unseen.iter().map(off).sum::<f64>() / unseen.len() as f64
         };
         let before = error(&latencies);
-        for (index, (tokens, network)) in drawn(space, Some(0), 8, 3).into_iter().enumerate() {
+        for (index, (tokens, network)) in drawn(space, Some(0), 16, 3).into_iter().enumerate() {
             let digest = network.digest();
             let measurement = Measurement {
                 device: 0,
@@ -365,6 +366,6 @@ mod tests {
             latencies.close_step().unwrap();
         }
         let after = error(&latencies);
-        assert!(before > 0.1 && after < 0.5 * before, "{before} before, {after} after eight timings");
+        assert!(before > 0.1 && after < 0.5 * before, "{before} before, {after} after sixteen timings");
     }
 }

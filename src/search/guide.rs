@@ -70,8 +70,9 @@ impl GuideOptions {
 const CURIOSITY: f64 = 10.0;
 /// Fewest accuracies the model is trusted with.
 const LEAST_ACCURACIES: usize = 6;
-/// Tried networks, the best at first sight, whose uncertainty is looked at.
-const LOOKED_AT: usize = 3 * ELITE;
+/// Tried networks, the best at first sight, whose uncertainty is looked at: many, since the best one may be believed to
+/// be a tenth slower than it is.
+const LOOKED_AT: usize = 150;
 
 /// A network whose accuracy was obtained.
 #[derive(Debug, Clone)]

@@ -4,7 +4,7 @@
 //! ```text
 //! proposer ──sampled_per_step──► screen (predicted latency) ──trained_per_step──► accuracy
 //!    ▲                                                                              │
-//!    │                        timed_per_step best by provisional reward ◄───────────┤
+//!    │                        the most hopeful one for eight trainings ◄────────────┤
 //!    │                              │ true latency, into the predictor too          │
 //!    └──────── rewards ◄────────────┴──────────── predicted latency ◄───────────────┘
 //! ```

@@ -165,7 +165,7 @@ pub enum Timing {
 /// | `guided` | true for `ppo` | whether a model of the accuracies seen so far ranks the samples, and variations of the best networks beside them; without it the predicted latency alone screens | |
 /// | `trained_per_step` | 4 | candidates trained in one step | ≥ 1 |
 /// | `warm_up_evaluations` | 12 | networks trained first, far from each other, before the model ranks | 0 to 100000 |
-/// | `timing` | `"promising"` | which networks are timed on the device: those that may prove to be the best, and the most hopeful one for every eight trainings, or `"all"` that are trained | |
+/// | `timing` | `"promising"` | which networks are timed on the device: for every eight trainings the one that may yet prove to be the best, or `"all"` that are trained | |
 /// | `timed_per_step` | 1 | with `promising`: how many in one step, at most | 0 to `trained_per_step` |
 /// | `window` | `{ low = 0.5, high = 1.15 }` | predicted latencies, as fractions of the target, worth training | 0 ≤ low < high |
 /// | `warm_up_measurements` | 40 | networks measured first where no predictor is given | ≥ 20 |

@@ -110,7 +110,7 @@ impl Story<'_> {
         let why = match self.settings.search.timing {
             Timing::All => "every network that was trained".to_owned(),
             Timing::Promising => format!(
-                "they might have been the best so far, up to {} a step, or it was time for one; their rewards count true times",
+                "one for every eight trainings, the one that might yet be the best, up to {} a step; their rewards count true times",
                 self.settings.search.timed_per_step
             ),
         };

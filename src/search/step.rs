@@ -16,10 +16,12 @@ use crate::store::{Experience, Seconds, Step};
 
 /// Samples behind one candidate within the limits, at most, as a multiple of those a step wants.
 const MOST_DRAWS: usize = 50;
-/// A network is worth a timing if it would be the best with a latency this many deviations below the expected one.
+/// Networks are timed in the order of the reward they would have with a latency this many deviations below the expected.
 const HOPE: f64 = 1.5;
-/// Trainings for which one timing is made in any case.
+/// Trainings for which one timing is made.
 const TRAININGS_PER_TIMING: u64 = 8;
+/// Trainings by which timings are ahead of that pace: the first ones teach the most.
+const TRAININGS_AHEAD: u64 = 32;
 
 /// What a search carries from step to step; all of it follows from the ledger.
 pub(super) struct Carried<'s> {
@@ -205,10 +207,9 @@ impl Search<'_> {
         Ok(judged)
     }
 
-    /// The networks to be timed in this step. A timing is worth its while where it may show a better network than the
-    /// best one timed: of all networks tried and never timed, those that would be the best with a latency somewhat
-    /// below the expected one, the most hopeful first. A predictor can be wrong and sure of itself, so the most hopeful
-    /// one of all is timed also where it is not that hopeful, as long as timings are few beside the trainings.
+    /// The networks to be timed in this step: of the best tried ones that never were, those with the best reward if
+    /// their latency is somewhat below the expected one, at a steady pace. The pace does not ask how much the models
+    /// expect of a timing: a predictor that is wrong and sure of itself expects nothing of the networks that show it.
     fn to_time(
         &self,
         chosen: &[Candidate],
@@ -223,18 +224,17 @@ impl Search<'_> {
             let judged = self.judged(chosen.iter())?.into_iter().map(|judged| judged.candidate.clone());
             return Ok(judged.filter(|candidate| !is_timed(&candidate.digest)).take(left).collect());
         }
+        let trainings = self.ledger.evaluations_before(number)? + TRAININGS_AHEAD;
+        let due = trainings.div_ceil(TRAININGS_PER_TIMING).saturating_sub(spent);
+        let due = usize::try_from(due).unwrap_or(usize::MAX).min(self.settings.search.timed_per_step).min(left);
         let target = &self.settings.target;
-        let best = standings.iter().filter(|standing| is_timed(&standing.digest)).map(|standing| standing.reward);
-        let best = best.fold(f64::NEG_INFINITY, f64::max);
-        let few = TRAININGS_PER_TIMING * spent < self.ledger.evaluations_before(number)?;
         let mut hopeful: Vec<(&Standing, f64)> = standings
             .iter()
             .filter(|standing| !is_timed(&standing.digest))
             .map(|standing| (standing, standing.belief.hopeful_reward(target, HOPE)))
             .collect();
         hopeful.sort_by(|a, b| b.1.total_cmp(&a.1));
-        let worthy = hopeful.iter().take_while(|(_, reward)| *reward > best).count();
-        hopeful.truncate(worthy.max(usize::from(few)).min(self.settings.search.timed_per_step).min(left));
+        hopeful.truncate(due);
         let proposal = |tokens: &Vec<usize>| Proposal { tokens: tokens.clone(), log_probabilities: Vec::new() };
         let candidate =
             |(standing, _): (&Standing, f64)| Candidate::new(proposal(&standing.tokens), &self.settings.space);
