@@ -520,6 +520,24 @@ fn other_work_that_disturbs_half_of_all_loads_does_not_pass_for_a_slow_device() 
     assert!(found.noise.unwrap() < 1.0, "30 % slower for eight loads now and then: {:?}", found.noise);
 }
 
+#[test]
+fn a_calibration_that_was_too_noisy_goes_on_with_more_rounds() {
+    let folder = tempfile::tempdir().unwrap();
+    let (parts, whole) = (folder.path().join("parts"), folder.path().join("whole"));
+    let bursts = |load: usize| if mnas::seeded(load as u64 / 8).gen_bool(0.5) { 1.3 } else { 1.0 };
+    let mut device = Slowed { inner: SimulatedDevice::new(20), loads: 0, by: bursts };
+    let few = calibrate(&mut device, &CalibrationSettings { rounds: 2, ..settings() }, &parts, &mut on).unwrap();
+    let settings = CalibrationSettings { rounds: 7, ..settings() };
+    let more = calibrate(&mut device, &settings, &parts, &mut on).unwrap();
+    assert!(more.noise.unwrap() < 0.5 * few.noise.unwrap(), "{:?} then {:?}", few.noise, more.noise);
+    calibrate(&mut Slowed { loads: 0, ..device }, &settings, &whole, &mut on).unwrap();
+    assert_eq!(rows_without_cost(&parts), rows_without_cost(&whole), "as if it had been seven from the first");
+
+    let fewer = CalibrationSettings { rounds: 5, ..settings };
+    let error = calibrate(&mut SimulatedDevice::new(20), &fewer, &parts, &mut on).unwrap_err().to_string();
+    assert!(error.contains("differs in rounds (7 there, 5 here)"), "{error}");
+}
+
 fn in_batches() -> CalibrationSettings {
     CalibrationSettings { networks: 60, batch: Some(15), target_error: Some(4.5), ..settings() }
 }

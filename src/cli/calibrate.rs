@@ -54,7 +54,7 @@ pub struct Arguments {
     /// The space the networks come from: a preset or a space file.
     #[arg(long, default_value = "mnasnet", value_name = "NAME|FILE", conflicts_with = "from")]
     space: String,
-    /// Fresh loads of each network.
+    /// Fresh loads of each network. A noisy device needs more; the same command with more of them measures on.
     #[arg(long, default_value_t = 5, value_name = "N", conflicts_with = "from")]
     rounds: usize,
     /// Timed runs per load.
@@ -140,11 +140,16 @@ fn measure(arguments: &Arguments) -> Result<Option<Calibration>, Error> {
     }
 }
 
+/// Noise floor in percent from which more loads are worth their time.
+const NOISY: f64 = 2.0;
+const MORE_ROUNDS: &str = "                  (the same command with more --rounds measures on, and lowers it)\n";
+
 fn text(calibration: &Calibration) -> String {
     let c = calibration;
     let noise = c.noise.map_or_else(String::new, |noise| {
         format!(
-            "noise floor       {noise:.1} %: what a perfect predictor would be off by, since no measurement is exact\n"
+            "noise floor       {noise:.1} %: what a perfect predictor would be off by, since no measurement is exact\n{}",
+            if noise > NOISY { MORE_ROUNDS } else { "" }
         )
     });
     let skipped = match c.unmeasured {

@@ -351,7 +351,7 @@ fn record(settings: &CalibrationSettings, device: &Description, warm: Option<&Pr
     record
 }
 
-/// Makes the folder this calibration's, or finds that it is.
+/// Makes the folder this calibration's, or finds that it is. More rounds of the same networks go on where fewer ended.
 fn claim(out: &Path, record: &Value) -> Result<(), CalibrationError> {
     let path = out.join(PLAN);
     if !path.exists() {
@@ -359,8 +359,18 @@ fn claim(out: &Path, record: &Value) -> Result<(), CalibrationError> {
     }
     let text = fs_err::read_to_string(&path)?;
     let other = |field: String| CalibrationError::OtherPlan { path: path.display().to_string(), field };
-    let found: Value = serde_json::from_str(&text).map_err(|_| other("everything (it is not whole)".to_owned()))?;
-    difference(&found, record).map_or(Ok(()), |field| Err(other(field)))
+    let mut found: Value = serde_json::from_str(&text).map_err(|_| other("everything (it is not whole)".to_owned()))?;
+    let rounds = |plan: &Value| plan["rounds"].as_u64();
+    // The rounds of a second batch already follow the first batch's.
+    let goes_on = rounds(&found) < rounds(record) && record.get("batch").is_none();
+    if goes_on {
+        found["rounds"] = record["rounds"].clone();
+    }
+    match difference(&found, record) {
+        Some(field) => Err(other(field)),
+        None if goes_on => write_json(&path, record),
+        None => Ok(()),
+    }
 }
 
 /// The first field, by path, in which two records differ, with both values where they are short.
