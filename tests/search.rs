@@ -714,7 +714,7 @@ for line in sys.stdin:
 fn a_device_that_becomes_another_one_in_the_middle_is_told_of_once_and_in_the_report() {
     let device = "command = [\"python3\", \"changing.py\"]";
     let file = search_file("evolution", 30, 0).replace("id = \"simulated\"", device);
-    let bench = Bench::new(&file.replace("timed_per_step = 2", "timing = \"all\""));
+    let bench = Bench::new(&file.replace("timed_per_step = 2", "timed_per_step = 1"));
     fs_err::write(bench.path("changing.py"), CHANGING_DEVICE).unwrap();
     let told = |arguments: &[&str]| {
         let output = mnas().current_dir(bench.path("")).args(arguments).output().unwrap();

@@ -143,7 +143,7 @@ impl KernelPrior {
     /// than it is, four deviations away, and searches that had found it never timed it. The wide prior on the weights
     /// lets a whole region where the predictor is off show after a dozen timings or so.
     pub const RESIDUALS: Self = Self {
-        expected: KernelSettings { decay: 0.15, quartic: 1.0, block: 4.0, whole: 1.0, noise: 0.03 },
+        expected: KernelSettings { decay: 0.15, quartic: 1.0, block: 4.0, whole: 1.0, noise: 0.1 },
         decay: 0.7,
         noise: 2.0,
         weight: 2.0,
