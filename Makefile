@@ -26,6 +26,8 @@ lint: $(DENY)
 	cargo clippy --locked --release --workspace --all-targets -- -D warnings
 	cargo clippy --locked --release --no-default-features --all-targets -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --locked --release --workspace --no-deps
+	# cargo-deny reads the crates of every system, of which the build has fetched only its own.
+	cargo fetch --locked --quiet
 	$(DENY) --offline --log-level error check licenses bans sources
 	.deps/typos/typos
 
