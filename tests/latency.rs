@@ -496,6 +496,11 @@ impl Device for Slowed {
     }
 }
 
+/// Other work: every eight loads, with equal chance, it slows the device down or does not.
+fn bursts(load: usize) -> f64 {
+    if mnas::seeded(load as u64 / 8).gen_bool(0.5) { 1.3 } else { 1.0 }
+}
+
 #[test]
 fn slow_spells_of_the_device_are_taken_out_of_the_measurements() {
     let folder = tempfile::tempdir().unwrap();
@@ -513,7 +518,6 @@ fn slow_spells_of_the_device_are_taken_out_of_the_measurements() {
 #[test]
 fn other_work_that_disturbs_half_of_all_loads_does_not_pass_for_a_slow_device() {
     let folder = tempfile::tempdir().unwrap();
-    let bursts = |load: usize| if mnas::seeded(load as u64 / 8).gen_bool(0.5) { 1.3 } else { 1.0 };
     let mut device = Slowed { inner: SimulatedDevice::new(20), loads: 0, by: bursts };
     let settings = CalibrationSettings { rounds: 7, ..settings() };
     let found = calibrate(&mut device, &settings, folder.path(), &mut on).unwrap();
@@ -524,7 +528,6 @@ fn other_work_that_disturbs_half_of_all_loads_does_not_pass_for_a_slow_device() 
 fn a_calibration_that_was_too_noisy_goes_on_with_more_rounds() {
     let folder = tempfile::tempdir().unwrap();
     let (parts, whole) = (folder.path().join("parts"), folder.path().join("whole"));
-    let bursts = |load: usize| if mnas::seeded(load as u64 / 8).gen_bool(0.5) { 1.3 } else { 1.0 };
     let mut device = Slowed { inner: SimulatedDevice::new(20), loads: 0, by: bursts };
     let few = calibrate(&mut device, &CalibrationSettings { rounds: 2, ..settings() }, &parts, &mut on).unwrap();
     let settings = CalibrationSettings { rounds: 7, ..settings() };

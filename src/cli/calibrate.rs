@@ -54,7 +54,8 @@ pub struct Arguments {
     /// The space the networks come from: a preset or a space file.
     #[arg(long, default_value = "mnasnet", value_name = "NAME|FILE", conflicts_with = "from")]
     space: String,
-    /// Fresh loads of each network. A noisy device needs more; the same command with more of them measures on.
+    /// Fresh loads of each network. A noisy device needs more; the same command with more of them measures on, unless it
+    /// measured in batches.
     #[arg(long, default_value_t = 5, value_name = "N", conflicts_with = "from")]
     rounds: usize,
     /// Timed runs per load.
@@ -93,7 +94,7 @@ pub fn run(arguments: &Arguments, out: Output) -> Result<Ending, Error> {
             &out_folder(arguments, None)?,
         )?,
     };
-    out.print(&calibration, || text(&calibration))?;
+    out.print(&calibration, || text(&calibration, arguments.networks_in_a_batch().is_none()))?;
     let missed = arguments.max_error.is_some_and(|most| calibration.mape > most)
         || arguments.target_error.is_some_and(|target| calibration.bound > target);
     Ok(if missed { Ending::LimitNotMet } else { Ending::Done })
@@ -107,6 +108,14 @@ fn out_folder(arguments: &Arguments, device: Option<&str>) -> Result<PathBuf, Er
 /// Networks of a batch where something is to be decided after each.
 const BATCH: usize = 20;
 
+impl Arguments {
+    /// `None` where all networks are measured at once.
+    fn networks_in_a_batch(&self) -> Option<usize> {
+        let decides = self.target_error.is_some() || self.minutes.is_some();
+        self.batch.or(decides.then_some(BATCH))
+    }
+}
+
 /// Measures; `None` if it was interrupted.
 fn measure(arguments: &Arguments) -> Result<Option<Calibration>, Error> {
     let mut settings = CalibrationSettings::new(Space::named(&arguments.space)?);
@@ -118,8 +127,7 @@ fn measure(arguments: &Arguments) -> Result<Option<Calibration>, Error> {
     settings.seed = arguments.seed;
     settings.warm_start.clone_from(&arguments.warm_start);
     (settings.target_error, settings.minutes) = (arguments.target_error, arguments.minutes);
-    let decides = settings.target_error.is_some() || settings.minutes.is_some();
-    settings.batch = arguments.batch.or(decides.then_some(BATCH));
+    settings.batch = arguments.networks_in_a_batch();
     let mut device = device::open(&arguments.device.choice(arguments.runs, arguments.seed))?;
     let loads = settings.rounds * plan::plan(&settings)?.len();
     let bar = Progress::new("measuring", loads as u64, 0, bars());
@@ -144,12 +152,12 @@ fn measure(arguments: &Arguments) -> Result<Option<Calibration>, Error> {
 const NOISY: f64 = 2.0;
 const MORE_ROUNDS: &str = "                  (the same command with more --rounds measures on, and lowers it)\n";
 
-fn text(calibration: &Calibration) -> String {
+fn text(calibration: &Calibration, can_go_on: bool) -> String {
     let c = calibration;
     let noise = c.noise.map_or_else(String::new, |noise| {
         format!(
             "noise floor       {noise:.1} %: what a perfect predictor would be off by, since no measurement is exact\n{}",
-            if noise > NOISY { MORE_ROUNDS } else { "" }
+            if noise > NOISY && can_go_on { MORE_ROUNDS } else { "" }
         )
     });
     let skipped = match c.unmeasured {
