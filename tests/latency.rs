@@ -65,6 +65,7 @@ fn every_operator_kind_counts_into_its_own_features() {
         (Feature::Conv5Strided, 70.0 * 32.0 * 25.0 * 16.0 / 1e6),
         (Feature::Conv5, 70.0 * 32.0 * 25.0 * 24.0 / 1e6),
         (Feature::ConvWritten, 2.0 * 70.0 * 32.0 / 1e6),
+        (Feature::ConvGathered, 64.0 * 25.0 * (16.0 + 24.0) / 1e6),
         (Feature::MaxPool, 8.0 * 8.0 * 24.0 / 1e6),
         (Feature::Added, (16.0 * 16.0 * 16.0 * 3.0 + 8.0 * 8.0 * 24.0) / 1e6),
         (Feature::HeadPooled, 8.0 * 8.0 * 32.0 / 1e6),
@@ -254,8 +255,8 @@ fn a_truncated_edited_or_foreign_predictor_file_is_one_clear_error() {
         (text[..text.len() / 2].to_owned(), "not a whole latency predictor"),
         (String::new(), "not a whole latency predictor"),
         (text.replace(&format!("\"deviations\": {weight}"), "\"deviations\": 1.25"), "changed after it was saved"),
-        (text.replace("\"format\": 2", "\"format\": 99"), "format 2 was expected, found 99"),
-        ("{\"some\": \"json\"}".to_owned(), "format 2 was expected, found none"),
+        (text.replace("\"format\": 3", "\"format\": 99"), "format 3 was expected, found 99"),
+        ("{\"some\": \"json\"}".to_owned(), "format 3 was expected, found none"),
     ] {
         mnas::files::write_atomically(&path, changed.as_bytes()).unwrap();
         let error = Predictor::load(&path).unwrap_err().to_string();

@@ -58,6 +58,7 @@ features! {
     Conv5 "conv5" 0.02 "Multiply-adds of stride-1 convolutions with larger kernels, in whole tiles.";
     Conv5Strided "conv5_strided" 0.02 "The same of strided ones.";
     ConvWritten "conv_written" 0.3 "Values these convolutions write, in whole tiles.";
+    ConvGathered "conv_gathered" 0.05 "Values they read, one per tap and output pixel: what few output channels do not amortise.";
     Depthwise3 "depthwise3" 0.3 "Values written by stride-1 depthwise convolutions with kernels up to 3, in whole channel tiles.";
     Depthwise3Strided "depthwise3_strided" 0.5 "The same of strided ones.";
     Depthwise5 "depthwise5" 0.8 "Values written by stride-1 depthwise convolutions with kernel 5, in whole channel tiles.";
@@ -190,15 +191,25 @@ impl LayerShape {
             Operation::Add => (Some(self.on_map(F::Added, self.values())), None),
             Operation::Dense => (Some(self.on_channels(F::Dense)), None),
         };
+        let gathered = (self.operation == Operation::Conv).then(|| self.gathered());
         let layer = Work { feature: F::Layer, amount: 1.0, place: [0.0; 3] };
         let layer = (self.operation != Operation::Whole).then_some(layer);
-        [main, second, layer].into_iter().flatten()
+        [main, second, gathered, layer].into_iter().flatten()
     }
 
     fn matrix(self, madds: Feature, written: Feature) -> (Option<Work>, Option<Work>) {
-        let place = [log2(self.pixels), log2(self.read_channels), log2(self.channels)];
-        let work = |feature, amount| Some(Work { feature, amount, place });
+        let work = |feature, amount| Some(Work { feature, amount, place: self.matrix_place() });
         (work(madds, self.tiled_madds()), work(written, self.tiled_values()))
+    }
+
+    fn gathered(self) -> Work {
+        let taps = f64::from(self.kernel * self.kernel);
+        let amount = millions(self.pixels) * f64::from(self.read_channels) * taps;
+        Work { feature: Feature::ConvGathered, amount, place: self.matrix_place() }
+    }
+
+    fn matrix_place(self) -> Place {
+        [log2(self.pixels), log2(self.read_channels), log2(self.channels)]
     }
 
     fn depthwise(self) -> Work {

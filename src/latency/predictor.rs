@@ -3,7 +3,7 @@
 //! Fitting and selection are described in [`crate::latency::selection`]. A predictor is stored as one JSON document:
 //!
 //! ```text
-//! { "format": 2, "digest": blake3 of the compact text of "predictor", "predictor": { "provenance": …, "features": […], "model": … } }
+//! { "format": 3, "digest": blake3 of the compact text of "predictor", "predictor": { "provenance": …, "features": […], "model": … } }
 //! ```
 //! so that a truncated or edited file is told from a sound one, and one of another version from both.
 //!
@@ -40,7 +40,7 @@ use crate::device::Description;
 use crate::network::Network;
 
 /// Version of the file's layout and of the features.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// A predicted latency with the interval that holds the measured one with the predictor's nominal level.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
