@@ -1,7 +1,7 @@
 //! The candidates a step chooses from: the proposer's own, and variations of the best networks so far.
 //!
 //! A variation is, with equal chance, a best network with one to three tokens changed, or the child of two: each token,
-//! or each whole block, from either parent, and every second child with one token changed as well. The elite whose
+//! or each whole block, from either parent, and every second child with one token changed as well. The networks whose
 //! relatives are tried are the best by what is believed of them, not the luckiest observations.
 
 use std::collections::HashSet;
@@ -16,8 +16,8 @@ use super::surrogate::Layout;
 use crate::Random;
 use crate::store::BeyondLimits;
 
-/// Best networks whose variations are tried.
-pub const ELITE: usize = 12;
+/// Networks whose variations are tried at once.
+pub const PARENTS: usize = 12;
 
 /// Who proposed a candidate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,20 +58,20 @@ impl<'a> Pool<'a> {
             .collect()
     }
 
-    /// New ones among so many variations of the elite.
+    /// New ones among so many variations of the parents.
     ///
     /// # Errors
     /// A sequence that is not of the space.
     pub fn variations(
         &mut self,
-        elite: &[&[usize]],
+        parents: &[Vec<usize>],
         count: usize,
         random: &mut Random,
     ) -> Result<Vec<Candidate>, SearchError> {
-        if elite.is_empty() {
+        if parents.is_empty() {
             return Ok(Vec::new());
         }
-        let drawn: Vec<_> = (0..count).map(|_| self.vary(elite, random)).collect();
+        let drawn: Vec<_> = (0..count).map(|_| self.vary(parents, random)).collect();
         self.candidates(drawn)
     }
 
@@ -88,13 +88,13 @@ impl<'a> Pool<'a> {
         Ok(self.admit(made))
     }
 
-    fn vary(&self, elite: &[&[usize]], random: &mut Random) -> Vec<usize> {
-        let one = elite[random.gen_range(0..elite.len())];
+    fn vary(&self, parents: &[Vec<usize>], random: &mut Random) -> Vec<usize> {
+        let one = &parents[random.gen_range(0..parents.len())];
         if random.gen_bool(0.5) {
             let changes = random.gen_range(1..=3);
             return self.changed(one.to_vec(), changes, random);
         }
-        let other = elite[random.gen_range(0..elite.len())];
+        let other = &parents[random.gen_range(0..parents.len())];
         let child = self.crossed(one, other, random);
         let changes = usize::from(random.gen_bool(0.5));
         self.changed(child, changes, random)
@@ -142,8 +142,7 @@ mod tests {
         let digest =
             |tokens: &[usize]| crate::network::Network::expand(&space.decode(tokens).unwrap()).unwrap().digest();
         let mut pool = Pool::new(&settings, &layout, parents.iter().map(|tokens| digest(tokens)));
-        let elite: Vec<&[usize]> = parents.iter().map(Vec::as_slice).collect();
-        let children = pool.variations(&elite, 128, random).unwrap();
+        let children = pool.variations(&parents, 128, random).unwrap();
         assert!(children.len() > 64, "{}", children.len());
         let mut digests: HashSet<String> = parents.iter().map(|tokens| digest(tokens)).collect();
         for child in &children {
