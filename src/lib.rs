@@ -55,3 +55,9 @@ pub type Random = rand_chacha::ChaCha8Rng;
 pub fn seeded(seed: u64) -> Random {
     Random::seed_from_u64(seed)
 }
+
+/// The indices of `count` rows, or `most` of them evenly spread.
+pub(crate) fn spread(count: usize, most: usize) -> Vec<usize> {
+    let kept = count.min(most);
+    (0..kept).map(|row| row * count / kept).collect()
+}

@@ -38,7 +38,6 @@ pub use measure::{Progress, timing_model};
 pub use metrics::Metrics;
 pub use plan::CalibrationSettings;
 pub use predictor::{Prediction, Predictor, Provenance};
-pub(crate) use process::spread_rows;
 pub use selection::FitSettings;
 pub use validation::Validation;
 

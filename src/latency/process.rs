@@ -27,6 +27,7 @@ use serde::{Deserialize, Serialize};
 use super::FitError;
 use super::features::{COUNT, Features, LayerShape, Place};
 use super::rates::Rates;
+use crate::spread;
 
 /// Factors of v and values of σ that are tried.
 const FACTORS: [f64; 4] = [0.5, 1.0, 2.0, 4.0];
@@ -180,7 +181,7 @@ impl Process {
         residuals: &[f64],
         around: Parameters,
     ) -> Result<(f64, Parameters), FitError> {
-        let kept = spread_rows(rows.len(), MOST_CHOOSING);
+        let kept = spread(rows.len(), MOST_CHOOSING);
         let (rows, guesses_ms) = (pick(rows, &kept), pick(guesses_ms, &kept));
         let residuals = Array1::from(pick(residuals, &kept));
         let [everywhere, local] = Parts::of(&rows, rates, &guesses_ms).kernels(rows.len());
@@ -348,12 +349,6 @@ fn variation(pieces: &[Piece]) -> f32 {
         piece.ms * (piece.ms + 2.0 * sum)
     };
     pieces.iter().enumerate().map(with_earlier).sum()
-}
-
-/// `count` rows' indices, or `most` of them evenly spread.
-pub(crate) fn spread_rows(count: usize, most: usize) -> Vec<usize> {
-    let kept = count.min(most);
-    (0..kept).map(|row| row * count / kept).collect()
 }
 
 /// The values with these indices.

@@ -25,8 +25,9 @@ use super::data::DataSet;
 use super::features::Features;
 use super::metrics;
 use super::model::{Guess, Model, Start};
-use super::process::{MOST_KEPT, Parameters, Process, pick, spread_rows};
+use super::process::{MOST_KEPT, Parameters, Process, pick};
 use super::rates::Rates;
+use crate::spread;
 
 /// How to fit.
 ///
@@ -219,7 +220,7 @@ impl<'a> Problem<'a> {
     fn fit(&self, seen: &[usize], chosen: Chosen<'_>) -> Result<Model, FitError> {
         let (rows, latencies) = self.seen(seen);
         let guess = Guess::fit(chosen.start, &rows, &latencies);
-        let kept = pick(seen, &spread_rows(seen.len(), MOST_KEPT));
+        let kept = pick(seen, &spread(seen.len(), MOST_KEPT));
         let lines = kept.iter().map(|&row| self.lines[row].clone()).collect();
         Model::fit(guess, chosen.parameters, &pick(&self.rows, &kept), lines, &pick(&self.latencies, &kept))
     }

@@ -10,7 +10,7 @@
 //! With L the Cholesky factor of the covariance, a row of L needs only the rows above: an observation costs O(n²).
 
 use super::kernel::{Kernel, KernelPrior, KernelSettings, Layout, Likeness, Sequences};
-use crate::latency::spread_rows;
+use crate::spread;
 
 /// Fewest observations the kernel is learnt from.
 const FIRST: usize = 6;
@@ -164,7 +164,7 @@ impl Process {
 
     /// Learns the kernel's numbers and factors everything anew.
     fn learn(&mut self) {
-        let kept = spread_rows(self.len(), LEARNT_FROM);
+        let kept = spread(self.len(), LEARNT_FROM);
         let settings = Learning::new(&self.kernel, self.prior, &self.sequences, &self.values, &kept).best();
         self.kernel = Kernel::new(self.kernel.layout().clone(), settings);
         self.factor.clear();
