@@ -244,10 +244,12 @@ impl<'a> Guide<'a> {
         let mut offers = self.offers(own, Origin::Proposer, latencies);
         let mut parents: Vec<Vec<usize>> =
             standings.into_iter().take(PARENTS).map(|standing| standing.tokens).collect();
-        for _ in 0..ROUNDS {
+        for round in 0..ROUNDS {
+            if round > 0 {
+                parents = self.most_promising(&offers, best);
+            }
             let variations = pool.variations(&parents, in_a_round, random)?;
             offers.extend(self.offers(variations, Origin::Variation, latencies));
-            parents = self.most_promising(&offers, best);
         }
         Ok(Choice { beyond_limits: pool.beyond_limits, ..self.batch(offers, wanted, best) })
     }

@@ -1,8 +1,8 @@
-//! The candidates a step chooses from: the proposer's own, and variations of the best networks so far.
+//! The candidates a step chooses from: the proposer's own, and variations of given networks, the parents.
 //!
-//! A variation is, with equal chance, a best network with one to three tokens changed, or the child of two: each token,
-//! or each whole block, from either parent, and every second child with one token changed as well. The networks whose
-//! relatives are tried are the best by what is believed of them, not the luckiest observations.
+//! A variation is, with equal chance, a parent with one to three tokens changed, or the child of two: each token, or each
+//! whole block, from either, and every second child with one token changed as well. Who the parents are is for
+//! [`super::guide`] to say: the best by what is believed of them, not the luckiest observations.
 
 use std::collections::HashSet;
 
@@ -24,7 +24,7 @@ pub const PARENTS: usize = 12;
 pub enum Origin {
     /// The proposer: the policy.
     Proposer,
-    /// A variation of the best.
+    /// A variation.
     Variation,
 }
 
