@@ -391,7 +391,9 @@ fn a_full_disk_is_one_clear_error_and_the_run_goes_on_once_there_is_room() {
     assert!(!before.is_empty(), "something was stored before the disk was full");
     finish(bench.resume("saved", &["--evaluations", &(before.len() + 5).to_string()]));
     let after = mnas::store::Ledger::read(&saved).unwrap().evaluations().unwrap();
-    assert_eq!(after[..before.len()], before[..]);
+    // Trainers finish in any order: what was stored need not be the first numbers.
+    assert!(before.iter().all(|evaluation| after.contains(evaluation)), "{before:?} and {after:?}");
+    assert_eq!(after.len(), before.len() + 5);
 }
 
 #[test]
