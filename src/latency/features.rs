@@ -170,46 +170,53 @@ impl LayerShape {
     /// The table: what each operation asks for.
     pub fn work(self) -> impl Iterator<Item = Work> {
         use Feature as F;
-        let strided = self.stride > 1;
-        let (main, second) = match self.operation {
-            Operation::Whole => (Some(self.on_map(F::Network, 1.0)), None),
-            Operation::Stem => (Some(self.on_map(F::Stem, self.tiled_madds())), None),
-            Operation::Pointwise => self.matrix(F::Pointwise, F::PointwiseWritten),
-            Operation::Conv => match (self.kernel <= 3, strided) {
-                (true, false) => self.matrix(F::Conv3, F::ConvWritten),
-                (true, true) => self.matrix(F::Conv3Strided, F::ConvWritten),
-                (false, false) => self.matrix(F::Conv5, F::ConvWritten),
-                (false, true) => self.matrix(F::Conv5Strided, F::ConvWritten),
-            },
-            Operation::Depthwise => (Some(self.depthwise()), None),
-            Operation::Gate => (Some(self.on_channels(F::GateMadds)), None),
-            Operation::GatePool => (Some(self.on_read(F::GatePooled)), None),
-            Operation::HeadPool => (Some(self.on_read(F::HeadPooled)), None),
-            Operation::Scale => (Some(self.on_map(F::GateScaled, self.values())), None),
-            Operation::MaxPool if strided => (Some(self.on_map(F::MaxPoolStrided, self.values())), None),
-            Operation::MaxPool => (Some(self.on_map(F::MaxPool, self.values())), None),
-            Operation::Add => (Some(self.on_map(F::Added, self.values())), None),
-            Operation::Dense => (Some(self.on_channels(F::Dense)), None),
+        let alone = |work: Work| [Some(work), None, None];
+        let on_matrix = |feature, amount| Some(Work { feature, amount, place: self.matrix_place() });
+        let (madds, written) = (self.tiled_madds(), self.tiled_values());
+        let asked = match self.operation {
+            Operation::Whole => alone(self.on_map(F::Network, 1.0)),
+            Operation::Stem => alone(self.on_map(F::Stem, madds)),
+            Operation::Pointwise => [on_matrix(F::Pointwise, madds), on_matrix(F::PointwiseWritten, written), None],
+            Operation::Conv => [
+                on_matrix(self.convolution(), madds),
+                on_matrix(F::ConvWritten, written),
+                on_matrix(F::ConvGathered, self.gathered()),
+            ],
+            Operation::Depthwise => alone(self.depthwise()),
+            Operation::Gate => alone(self.on_channels(F::GateMadds)),
+            Operation::GatePool => alone(self.on_read(F::GatePooled)),
+            Operation::HeadPool => alone(self.on_read(F::HeadPooled)),
+            Operation::Scale => alone(self.on_map(F::GateScaled, self.values())),
+            Operation::MaxPool if self.is_strided() => alone(self.on_map(F::MaxPoolStrided, self.values())),
+            Operation::MaxPool => alone(self.on_map(F::MaxPool, self.values())),
+            Operation::Add => alone(self.on_map(F::Added, self.values())),
+            Operation::Dense => alone(self.on_channels(F::Dense)),
         };
-        let gathered = (self.operation == Operation::Conv).then(|| self.gathered());
         let layer = Work { feature: F::Layer, amount: 1.0, place: [0.0; 3] };
         let layer = (self.operation != Operation::Whole).then_some(layer);
-        [main, second, gathered, layer].into_iter().flatten()
+        asked.into_iter().flatten().chain(layer)
     }
 
-    fn matrix(self, madds: Feature, written: Feature) -> (Option<Work>, Option<Work>) {
-        let work = |feature, amount| Some(Work { feature, amount, place: self.matrix_place() });
-        (work(madds, self.tiled_madds()), work(written, self.tiled_values()))
+    fn is_strided(self) -> bool {
+        self.stride > 1
     }
 
-    fn gathered(self) -> Work {
-        let taps = f64::from(self.kernel * self.kernel);
-        let amount = millions(self.pixels) * f64::from(self.read_channels) * taps;
-        Work { feature: Feature::ConvGathered, amount, place: self.matrix_place() }
+    fn convolution(self) -> Feature {
+        match (self.kernel <= 3, self.is_strided()) {
+            (true, false) => Feature::Conv3,
+            (true, true) => Feature::Conv3Strided,
+            (false, false) => Feature::Conv5,
+            (false, true) => Feature::Conv5Strided,
+        }
     }
 
     fn matrix_place(self) -> Place {
         [log2(self.pixels), log2(self.read_channels), log2(self.channels)]
+    }
+
+    /// Values read, one per tap and output pixel.
+    fn gathered(self) -> f64 {
+        millions(self.pixels) * f64::from(self.read_channels) * f64::from(self.kernel * self.kernel)
     }
 
     fn depthwise(self) -> Work {

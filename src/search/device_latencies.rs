@@ -121,7 +121,7 @@ impl DeviceLatencies {
         if self.residual.len() < LEAST_RESIDUALS {
             return prior;
         }
-        let Normal { mean, deviation } = self.residual.posterior(tokens).normal;
+        let Normal { mean, deviation } = self.residual.posterior(tokens);
         Normal { mean: prior.mean + mean, deviation }
     }
 
@@ -349,17 +349,9 @@ mod tests {
         for (index, (tokens, network)) in drawn(space, Some(0), 16, 3).into_iter().enumerate() {
             let digest = network.digest();
             let measurement = Measurement {
-                device: 0,
                 digest: digest.clone(),
                 architecture: space.decode(&tokens).unwrap().to_string(),
-                purpose: Purpose::Search,
-                step: index as u64 + 1,
-                latency_ms: truth_ms(&tokens, &network),
-                interval_ms: [1.0; 2],
-                drift: None,
-                predicted_ms: None,
-                timings: String::new(),
-                seconds: 0.0,
+                ..Measurement::example(Purpose::Search, index as u64 + 1, truth_ms(&tokens, &network))
             };
             latencies.measured.insert(digest.clone(), measurement);
             latencies.open.push(digest);

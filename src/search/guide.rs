@@ -3,12 +3,10 @@
 //! beside the best network, of which the models expected the most, and which was never on offer: it was six changes away.)
 //!
 //! A network's score is its expected improvement on the best reward that is believed of any network tried
-//! ([`super::belief`]). A batch is chosen one by one; each choice narrows what is uncertain about its relatives
-//! (Desautels, Krause and Burdick 2014: what will be observed is not known, that it will be is), so that a batch does
-//! not ask one question several times. The last of a batch is chosen as if the accuracies were ten times as uncertain:
-//! without that, three searches of ten ended beside the best network and never looked up. The first networks of a run,
-//! when nothing is known, are those of the proposer's samples inside the latency window that lie farthest from each
-//! other.
+//! ([`super::belief`]). A batch is what scores highest, but for its last network, which is chosen as if the accuracies
+//! were ten times as uncertain: without that, three searches of ten ended beside the best network and never looked up.
+//! The first networks of a run, when nothing is known, are those of the proposer's samples inside the latency window
+//! that lie farthest from each other.
 //!
 //! Everything here follows from the evaluations and timings of closed steps and the step's generator.
 
@@ -23,7 +21,6 @@ use super::candidate::Candidate;
 use super::latencies::{Latencies, Prior};
 use super::options::{OptionError, Settings, within};
 use super::pool::{Origin, PARENTS, Pool};
-use super::surrogate::process::Posterior;
 use super::surrogate::{KernelPrior, Layout, Normal, Process};
 use crate::Random;
 use crate::network::Network;
@@ -34,22 +31,19 @@ use crate::store::{BeyondLimits, Evaluation, Ledger};
 /// | name | default | purpose | range |
 /// |---|---|---|---|
 /// | `variations` | 5 | variations looked at per candidate the proposer sampled: a fifth of the best networks, the others of the most promising variations and samples | 0 to 100 |
-/// | `diverse` | true | whether a choice narrows what is uncertain about its relatives in the batch | |
 /// | `replayed` | 8 | best networks of the run that the proposer learns from once more in every step | 0 to 1000 |
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GuideOptions {
     /// Variations per sampled candidate.
     pub variations: f64,
-    /// Whether a batch avoids asking one question several times.
-    pub diverse: bool,
     /// Best networks learnt from again.
     pub replayed: usize,
 }
 
 impl Default for GuideOptions {
     fn default() -> Self {
-        Self { variations: 5.0, diverse: true, replayed: 8 }
+        Self { variations: 5.0, replayed: 8 }
     }
 }
 
@@ -106,8 +100,7 @@ pub struct Standing {
 struct Offer {
     candidate: Candidate,
     origin: Origin,
-    accuracy: Posterior,
-    ln_latency: Normal,
+    belief: Belief,
 }
 
 /// What a step trains, and how it was found.
@@ -251,53 +244,56 @@ impl<'a> Guide<'a> {
             let variations = pool.variations(&parents, in_a_round, random)?;
             offers.extend(self.offers(variations, Origin::Variation, latencies));
         }
-        Ok(Choice { beyond_limits: pool.beyond_limits, ..self.batch(offers, wanted, best) })
+        Ok(Choice { beyond_limits: pool.beyond_limits, ..self.batch(&offers, wanted, best) })
     }
 
     fn offers(&self, candidates: Vec<Candidate>, origin: Origin, latencies: &Latencies) -> Vec<Offer> {
         let offer = |candidate: Candidate| {
             let tokens = &candidate.proposal.tokens;
             let ln_latency = latencies.believe(tokens, &latencies.prior(&candidate.network));
-            let accuracy = self.accuracy.posterior(tokens);
-            Offer { candidate, origin, accuracy, ln_latency }
+            let belief = Belief { accuracy: self.accuracy.posterior(tokens), ln_latency };
+            Offer { candidate, origin, belief }
         };
         candidates.into_par_iter().map(offer).collect()
     }
 
     /// The tokens of the few offers that promise most.
     fn most_promising(&self, offers: &[Offer], best: f64) -> Vec<Vec<usize>> {
-        let mut scored: Vec<(f64, &Offer)> = offers.iter().map(|offer| (self.score(offer, 1.0, best), offer)).collect();
+        let few = self.ranked(offers, 1.0, best).into_iter().take(PARENTS);
+        few.map(|(_, offer)| offer.candidate.proposal.tokens.clone()).collect()
+    }
+
+    /// The offers by what they promise beyond `best`, were their accuracies so many times as uncertain as they are.
+    fn ranked<'o>(
+        &self,
+        offers: impl IntoIterator<Item = &'o Offer>,
+        curiosity: f64,
+        best: f64,
+    ) -> Vec<(f64, &'o Offer)> {
+        let score = |offer: &'o Offer| {
+            let Normal { mean, deviation } = offer.belief.accuracy;
+            let accuracy = Normal { mean, deviation: curiosity * deviation };
+            (Belief { accuracy, ..offer.belief }.improvement(&self.settings.target, best), offer)
+        };
+        let mut scored: Vec<_> = offers.into_iter().map(score).collect();
         scored.sort_by(|a, b| b.0.total_cmp(&a.0));
-        scored.into_iter().take(PARENTS).map(|(_, offer)| offer.candidate.proposal.tokens.clone()).collect()
+        scored
     }
 
-    /// What an offer promises beyond `best`, were its accuracy so many times as uncertain as it is.
-    fn score(&self, offer: &Offer, curiosity: f64, best: f64) -> f64 {
-        let Normal { mean, deviation } = offer.accuracy.normal;
-        let accuracy = Normal { mean, deviation: curiosity * deviation };
-        Belief { accuracy, ln_latency: offer.ln_latency }.improvement(&self.settings.target, best)
-    }
-
-    /// Takes the best offer, narrows what is uncertain about the others, and so on.
-    fn batch(&self, mut offers: Vec<Offer>, wanted: usize, best: f64) -> Choice {
-        let considered = offers.len();
-        let (mut chosen, mut own, mut improvement) = (Vec::new(), 0, None);
-        while chosen.len() < wanted && !offers.is_empty() {
-            let last = wanted > 1 && chosen.len() + 1 == wanted;
-            let curiosity = if last { CURIOSITY } else { 1.0 };
-            let scores: Vec<f64> = offers.iter().map(|offer| self.score(offer, curiosity, best)).collect();
-            let top = (0..offers.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b]).then(b.cmp(&a))).unwrap_or(0);
-            improvement = improvement.or(Some(scores[top]));
-            let taken = offers.remove(top);
-            if self.settings.search.guide.diverse {
-                let others =
-                    offers.iter_mut().map(|offer| (offer.candidate.proposal.tokens.as_slice(), &mut offer.accuracy));
-                self.accuracy.condition((&taken.candidate.proposal.tokens, &taken.accuracy), others);
-            }
-            own += usize::from(taken.origin == Origin::Proposer);
-            chosen.push(taken.candidate);
+    /// What promises most, and one network out of curiosity.
+    fn batch(&self, offers: &[Offer], wanted: usize, best: f64) -> Choice {
+        let ranked = self.ranked(offers, 1.0, best);
+        let curious = usize::from(wanted > 1);
+        let (first, others) = ranked.split_at(ranked.len().min(wanted - curious));
+        let others = self.ranked(others.iter().map(|(_, offer)| *offer), CURIOSITY, best);
+        let chosen: Vec<&Offer> = first.iter().chain(others.iter().take(curious)).map(|(_, offer)| *offer).collect();
+        Choice {
+            own: chosen.iter().filter(|offer| offer.origin == Origin::Proposer).count(),
+            chosen: chosen.into_iter().map(|offer| offer.candidate.clone()).collect(),
+            considered: offers.len(),
+            improvement: ranked.first().map(|(score, _)| *score),
+            ..Choice::default()
         }
-        Choice { chosen, own, considered, improvement, ..Choice::default() }
     }
 
     /// Candidates inside the latency window that lie far from each other; the nearest outside where too few are.
@@ -353,17 +349,9 @@ mod tests {
         let ledger = Ledger::create(&folder.path().join("run"), Beginning::default()).unwrap();
         for candidate in &tried {
             let measurement = Measurement {
-                device: 0,
                 digest: candidate.digest.clone(),
                 architecture: candidate.architecture.to_string(),
-                purpose: Purpose::WarmUp,
-                step: 0,
-                latency_ms: SimulatedDevice::latency_ms(&candidate.network),
-                interval_ms: [1.0; 2],
-                drift: None,
-                predicted_ms: None,
-                timings: String::new(),
-                seconds: 0.0,
+                ..Measurement::example(Purpose::WarmUp, 0, SimulatedDevice::latency_ms(&candidate.network))
             };
             ledger.add_measurement(&measurement).unwrap();
         }
@@ -380,7 +368,7 @@ mod tests {
         guide.learn(&evaluations.collect::<Vec<_>>(), &latencies).unwrap();
 
         let best = |candidates: &[Candidate]| {
-            let expected = |candidate: &Candidate| guide.accuracy.posterior(&candidate.proposal.tokens).normal.mean;
+            let expected = |candidate: &Candidate| guide.accuracy.posterior(&candidate.proposal.tokens).mean;
             candidates.iter().map(expected).max_by(f64::total_cmp).unwrap()
         };
         let parents: Vec<Vec<usize>> =

@@ -203,19 +203,8 @@ mod tests {
     use super::*;
 
     fn timing(device: usize, purpose: Purpose, step: u64, measured_ms: f64) -> Measurement {
-        Measurement {
-            device,
-            digest: String::new(),
-            architecture: String::new(),
-            purpose,
-            step,
-            latency_ms: measured_ms,
-            interval_ms: [measured_ms; 2],
-            drift: None,
-            predicted_ms: Some([10.0, 9.0, 11.0]),
-            timings: String::new(),
-            seconds: 0.0,
-        }
+        let predicted_ms = Some([10.0, 9.0, 11.0]);
+        Measurement { device, predicted_ms, ..Measurement::example(purpose, step, measured_ms) }
     }
 
     /// Of four devices the second takes half as long again for what the loop times from step 21 on, and the third is

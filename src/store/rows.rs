@@ -76,6 +76,26 @@ pub struct Measurement {
     pub seconds: f64,
 }
 
+#[cfg(test)]
+impl Measurement {
+    /// What tests begin with: a latency on the first device, of a network without a name.
+    pub fn example(purpose: Purpose, step: u64, latency_ms: f64) -> Self {
+        Self {
+            device: 0,
+            digest: String::new(),
+            architecture: String::new(),
+            purpose,
+            step,
+            latency_ms,
+            interval_ms: [latency_ms; 2],
+            drift: None,
+            predicted_ms: None,
+            timings: String::new(),
+            seconds: 0.0,
+        }
+    }
+}
+
 /// Wall seconds of a step, by what they were spent on.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Seconds {

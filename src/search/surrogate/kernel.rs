@@ -244,13 +244,6 @@ impl Kernel {
         &self.settings
     }
 
-    /// The value for two sequences.
-    pub fn value(&self, one: &[usize], other: &[usize]) -> f64 {
-        let mut sequences = Sequences::default();
-        sequences.push(other);
-        self.settings.mix(&self.likeness(one, &sequences, 1)[0])
-    }
-
     /// The values for a sequence and the first `count` of others.
     pub fn values(&self, tokens: &[usize], others: &Sequences, count: usize) -> Vec<f64> {
         self.likeness(tokens, others, count).iter().map(|likeness| self.settings.mix(likeness)).collect()
@@ -304,9 +297,13 @@ mod tests {
             let space = Space::preset("mnasnet").unwrap();
             let (kernel, random) = (kernel(&space), &mut crate::seeded(seed));
             let (one, other) = (space.sample(random), space.sample(random));
-            prop_assert!((kernel.value(&one, &one) - kernel.settings().variance()).abs() < 1e-12);
-            prop_assert!(kernel.value(&one, &other) < kernel.value(&one, &one));
-            prop_assert_eq!(kernel.value(&one, &other), kernel.value(&other, &one));
+            let mut both = Sequences::default();
+            both.push(&one);
+            both.push(&other);
+            let (with_one, with_other) = (kernel.values(&one, &both, 2), kernel.values(&other, &both, 2));
+            prop_assert!((with_one[0] - kernel.settings().variance()).abs() < 1e-12);
+            prop_assert!(with_one[1] < with_one[0]);
+            prop_assert_eq!(with_one[1], with_other[0]);
         }
     }
 

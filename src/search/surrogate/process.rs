@@ -36,15 +36,6 @@ pub struct Normal {
     pub deviation: f64,
 }
 
-/// What is known of one sequence, with what conditioning on others needs.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Posterior {
-    /// Of the value without noise.
-    pub normal: Normal,
-    /// L⁻¹ k(x): the sequence's covariances with the observations, whitened.
-    whitened: Vec<f64>,
-}
-
 /// See the module's text.
 #[derive(Debug, Clone)]
 pub struct Process {
@@ -134,32 +125,12 @@ impl Process {
     }
 
     /// Mean and standard deviation.
-    pub fn posterior(&self, tokens: &[usize]) -> Posterior {
+    pub fn posterior(&self, tokens: &[usize]) -> Normal {
         let covariances = self.kernel.values(tokens, &self.sequences, self.len());
         let mean = self.solution.constant + dot(&covariances, &self.solution.weights);
         let whitened = forward(&self.factor, &covariances);
         let variance = (self.kernel.settings().variance() - dot(&whitened, &whitened)).max(0.0);
-        Posterior { normal: Normal { mean, deviation: self.solution.scale * variance.sqrt() }, whitened }
-    }
-
-    /// Narrows what is known of `others` as if `chosen` had been observed. Their means stay: what the observation will
-    /// say is not known, only that it will be made.
-    pub fn condition<'a>(
-        &self,
-        chosen: (&[usize], &Posterior),
-        others: impl IntoIterator<Item = (&'a [usize], &'a mut Posterior)>,
-    ) {
-        let scale = self.solution.scale.max(f64::MIN_POSITIVE);
-        let deviation = |normal: &Normal| normal.deviation / scale;
-        let (tokens, known) = chosen;
-        let total = (deviation(&known.normal).powi(2) + self.kernel.settings().noise).max(LEAST_VARIANCE).sqrt();
-        for (other, posterior) in others {
-            let shared = self.kernel.value(other, tokens) - dot(&posterior.whitened, &known.whitened);
-            let explained = shared / total;
-            let left = (deviation(&posterior.normal).powi(2) - explained * explained).max(0.0);
-            posterior.normal.deviation = scale * left.sqrt();
-            posterior.whitened.push(explained);
-        }
+        Normal { mean, deviation: self.solution.scale * variance.sqrt() }
     }
 
     /// Learns the kernel's numbers and factors everything anew.
@@ -351,7 +322,7 @@ mod tests {
         let errors: Vec<f64> = unseen
             .iter()
             .map(|(tokens, value)| {
-                let normal = process.posterior(tokens).normal;
+                let normal = process.posterior(tokens);
                 assert!((normal.mean - process.mean(tokens)).abs() < 1e-12);
                 (value - normal.mean) / normal.deviation
             })
@@ -393,26 +364,10 @@ mod tests {
     }
 
     #[test]
-    fn conditioning_narrows_as_much_as_the_observation_itself_would_have() {
-        let observations = observed(40, 0.0, 6);
-        let before = process(&observations[..38]);
-        let (chosen, other) = (&observations[38].0, &observations[39].0);
-        let mut narrowed = before.posterior(other);
-        before.condition((chosen, &before.posterior(chosen)), [(other.as_slice(), &mut narrowed)]);
-        assert!(narrowed.normal.deviation < before.posterior(other).normal.deviation);
-        assert_eq!(narrowed.normal.mean, before.mean(other));
-        let mut after = before.clone();
-        after.extend([(chosen.as_slice(), before.mean(chosen))]);
-        let relative = |process: &Process, normal: Normal| normal.deviation / process.solution.scale;
-        let (told, true_one) = (relative(&before, narrowed.normal), relative(&after, after.posterior(other).normal));
-        assert!((told - true_one).abs() < 1e-9, "{told} and {true_one}");
-    }
-
-    #[test]
     fn equal_values_are_predicted_everywhere() {
         let space = Space::preset("mnasnet").unwrap();
         let same: Vec<_> = (0..20).map(|seed| (space.sample(&mut crate::seeded(seed)), 0.5)).collect();
         let posterior = process(&same).posterior(&space.sample(&mut crate::seeded(99)));
-        assert!((posterior.normal.mean - 0.5).abs() < 1e-9 && posterior.normal.deviation < 1e-6);
+        assert!((posterior.mean - 0.5).abs() < 1e-9 && posterior.deviation < 1e-6);
     }
 }
