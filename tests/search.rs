@@ -377,7 +377,7 @@ fn a_full_disk_is_one_clear_error_and_the_run_goes_on_once_there_is_room() {
         saved.display(),
         small = small.display(),
     );
-    let Some(output) = in_small_folder(&small, "500k", &script) else {
+    let Some(output) = in_small_folder(&small, "900k", &script) else {
         // Past the test harness, which would swallow it.
         let message = b"SKIPPED: this kernel allows no private mounts, so no disk can be made full\n";
         std::io::stderr().write_all(message).unwrap();
