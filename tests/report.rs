@@ -88,6 +88,7 @@ fn data() -> ReportData {
     data.pick = Pick {
         best: by_reward.first().cloned(),
         target_met: Some(TargetMet::Yes),
+        within_target: 20,
         runner_up: by_reward.get(1).cloned(),
         target: TargetSummary { latency_ms: 2.0, reward: "soft".into(), alpha: -0.07, beta: -0.07, combine: None },
     };
@@ -206,7 +207,7 @@ fn a_device_that_became_another_one_is_told_of_before_anything_that_rests_on_its
         device: "<phone>".into(),
         model: "Pixel".into(),
         step: 4,
-        evidence: "predictions".into(),
+        evidence: "anchors".into(),
         outside: 71.4,
         finding: "the device is slower than its predictor says (+21.0 %)".into(),
     });
@@ -219,6 +220,32 @@ fn a_device_that_became_another_one_is_told_of_before_anything_that_rests_on_its
     elements(&page);
     let (warning, gauge) = (page.find("<p class=\"warning\">&lt;phone&gt;").unwrap(), page.find("<svg").unwrap());
     assert!(warning < gauge && page.contains("calibrate again"));
+}
+
+#[test]
+fn a_target_that_is_missed_says_what_to_do_about_it() {
+    let missed = |reward: &str, within_target| {
+        let mut data = data();
+        data.pick.target_met = Some(TargetMet::No);
+        (data.pick.target.reward, data.pick.within_target) = (reward.into(), within_target);
+        text::render(&data)
+    };
+    assert!(missed("soft", 7).contains("7 networks of this run keep to 2.00 ms; the soft reward is no limit"));
+    assert!(missed("hard", 0).contains("no network of this run keeps to 2.00 ms"));
+    assert!(!text::render(&data()).contains("of this run keep"));
+}
+
+#[test]
+fn several_picks_stand_under_their_headings() {
+    let picks = text::picks(&[data().pick]);
+    let lines: Vec<Vec<char>> = picks.lines().map(|line| line.chars().collect()).collect();
+    let (heading, row): (String, _) = (lines[1].iter().collect(), &lines[3]);
+    let best = data().pick.best.unwrap();
+    for (name, value) in [("reward", format!("{:.4}", best.reward)), ("latency", format!("{:.2} ms", best.latency_ms))]
+    {
+        let until: String = row[..heading.find(name).unwrap() + name.len()].iter().collect();
+        assert!(until.ends_with(&value), "{picks}");
+    }
 }
 
 #[test]

@@ -347,6 +347,18 @@ fn an_unusable_search_file_is_refused_before_anything_is_made() {
 }
 
 #[test]
+fn a_profile_beside_the_search_file_is_found_from_everywhere() {
+    for id in ["devices/mine.toml", "mine"] {
+        let bench = Bench::new(&search_file("random", 6, 0).replace("id = \"simulated\"", &format!("id = \"{id}\"")));
+        fs_err::create_dir(bench.path("devices")).unwrap();
+        // What is said of it shows that it was read, and no device is needed.
+        fs_err::write(bench.path("devices/mine.toml"), "id = \"mine\"\n[run]\nthreads = 0\n").unwrap();
+        let message = failure(bench.start("run"), 1);
+        assert!(message.contains("devices/mine.toml: run.threads must be"), "{message}");
+    }
+}
+
+#[test]
 fn an_existing_run_is_never_overwritten() {
     let bench = Bench::new(&search_file("evolution", 12, 0));
     finish(bench.start("run"));
@@ -584,7 +596,8 @@ fn every_budget_can_be_raised_and_none_below_what_makes_sense() {
     assert_eq!((&report["evaluations"], &report["measurements"]), (&30.into(), &5.into()));
     finish(bench.resume("run", &["--evaluations", "36"]));
     assert_eq!(bench.report("run")["measurements"], 5, "a raised budget stays raised");
-    for (wrong, hint) in [(["--hours", "0"], "budget.hours"), (["--hours", "nan"], "budget.hours")] {
+    let fewer = (["--evaluations", "10"], "36 are done: 36 ends it now, 46 trains 10 more");
+    for (wrong, hint) in [(["--hours", "0"], "budget.hours"), (["--hours", "nan"], "budget.hours"), fewer] {
         assert!(failure(bench.resume("run", &wrong), 1).contains(hint));
     }
     assert_eq!(bench.report("run")["evaluations"], 36, "a refused budget changes nothing");
@@ -733,7 +746,7 @@ fn a_device_that_becomes_another_one_in_the_middle_is_told_of_once_and_in_the_re
         resumed.into_iter().map(|(_, message)| message).collect::<String>()
     };
     let message = search("run", &["120"]);
-    assert!(message.contains("mnas stop run") && message.contains("DEVICE CHANGED"), "{message}");
+    assert!(message.contains("mnas stop run") && message.contains("NOT AS EXPECTED"), "{message}");
     let report = bench.report("run");
     let [change] = report["predictor"]["changes"].as_array().unwrap().as_slice() else { panic!("one device changed") };
     assert!(change["outside"].as_f64().unwrap() > 25.0, "{change}");

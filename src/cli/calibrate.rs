@@ -95,9 +95,19 @@ pub fn run(arguments: &Arguments, out: Output) -> Result<Ending, Error> {
         )?,
     };
     out.print(&calibration, || text(&calibration, arguments.networks_in_a_batch().is_none()))?;
-    let missed = arguments.max_error.is_some_and(|most| calibration.mape > most)
-        || arguments.target_error.is_some_and(|target| calibration.bound > target);
-    Ok(if missed { Ending::LimitNotMet } else { Ending::Done })
+    let missed = missed(arguments, &calibration);
+    missed.iter().for_each(|limit| eprintln!("limit not met: {limit}"));
+    Ok(if missed.is_empty() { Ending::Done } else { Ending::LimitNotMet })
+}
+
+/// The stated limits that the calibration does not keep to.
+fn missed(arguments: &Arguments, found: &Calibration) -> Vec<String> {
+    let most = arguments.max_error.filter(|most| found.mape > *most);
+    let target = arguments.target_error.filter(|target| found.bound > *target);
+    let most = most.map(|most| format!("the mean error of {:.2} % is above --max-error {most} %", found.mape));
+    let target = target
+        .map(|target| format!("the error is surely below {:.2} %, not below --target-error {target} %", found.bound));
+    most.into_iter().chain(target).collect()
 }
 
 fn out_folder(arguments: &Arguments, device: Option<&str>) -> Result<PathBuf, Error> {

@@ -10,6 +10,7 @@ use super::{Ending, Error};
 use crate::adb::{Listed, Server, State};
 use crate::device::phone::link::Link;
 use crate::device::phone::state;
+use crate::device::pinning::cores_of;
 use crate::device::profile::{Cluster, FOLDER, Kind, Profile};
 use crate::device::{self, Choice, Place, place};
 use crate::files;
@@ -106,13 +107,19 @@ fn profiled(path: &Path, profile: Result<Profile, device::DeviceError>) -> Value
     match profile {
         Ok(profile) => json!({
             "id": name, "kind": "profile", "state": format!("file {}", path.display()), "model": profile.model,
-            "soc": profile.soc, "cores": profile.run.cores, "runtime": Value::Null,
+            "soc": profile.soc, "cores": cores_in(&profile.clusters), "runtime": Value::Null,
         }),
         Err(error) => json!({
             "id": name, "kind": "profile", "state": error.to_string(), "model": Value::Null, "soc": Value::Null,
             "cores": Value::Null, "runtime": Value::Null,
         }),
     }
+}
+
+/// How many cores the clusters have; none where they are not listed.
+fn cores_in(clusters: &[Cluster]) -> Option<usize> {
+    let counts: Option<Vec<usize>> = clusters.iter().map(|one| cores_of(&one.cores).map(|cores| cores.len())).collect();
+    counts.map(|counts| counts.iter().sum()).filter(|cores| *cores > 0)
 }
 
 fn save(arguments: &Arguments, out: Output) -> Result<Ending, Error> {

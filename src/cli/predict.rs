@@ -79,7 +79,7 @@ fn predictor(arguments: &Arguments) -> Result<Option<Predictor>, Error> {
              calibration with --predictor DIR",
             file.display()
         ))),
-        _ => Ok(Some(Predictor::load(&file)?)),
+        _ => Ok(Some(calibrate::load_predictor(folder)?)),
     }
 }
 

@@ -244,7 +244,8 @@ fn clocks(device: &PhoneDevice) -> Option<Check> {
 
 /// Times the reference network again and again.
 fn repeatability(device: &mut dyn Device) -> Check {
-    let advice = "end what runs beside it, let it cool down, give it cores of its own (--cores)";
+    let advice =
+        "end what runs beside it, let it cool down, give it cores of its own (--cores of the commands that time)";
     match variation_percent(device) {
         Ok((mean_ms, percent)) => {
             let found = format!(

@@ -276,12 +276,17 @@ impl Profile {
     /// # Errors
     /// A file that cannot be read or is no valid profile, with its place.
     pub fn named(id: &str) -> Result<Option<Self>, DeviceError> {
-        let is_path = id.contains('/') || id.ends_with(".toml");
-        let path = if is_path { PathBuf::from(id) } else { Path::new(FOLDER).join(format!("{id}.toml")) };
-        if !is_path && !path.is_file() {
+        let path = Self::path_of(id);
+        if path != Path::new(id) && !path.is_file() {
             return Ok(None);
         }
         Self::load(&path).map(Some)
+    }
+
+    /// The file that an id names, if any: itself where it is a path, else one in [`FOLDER`].
+    pub fn path_of(id: &str) -> PathBuf {
+        let is_path = id.contains('/') || id.ends_with(".toml");
+        if is_path { PathBuf::from(id) } else { Path::new(FOLDER).join(format!("{id}.toml")) }
     }
 
     /// Reads and checks a file.

@@ -42,9 +42,7 @@ pub enum ExternalError {
     #[error("the command of an external program is empty; give it as a list: command = [\"./train.py\"]")]
     NoCommand,
     /// It cannot be started.
-    #[error(
-        "cannot start '{command}': {problem}; is the path right (from the current folder) and the file executable?"
-    )]
+    #[error("cannot start '{command}': {problem}; is the path right and the file executable?")]
     Start {
         /// The command line.
         command: String,

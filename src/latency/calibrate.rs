@@ -182,7 +182,20 @@ fn enough(
 /// # Errors
 /// As [`Predictor::load`].
 pub fn load_predictor(folder: &Path) -> Result<Predictor, CalibrationError> {
-    Ok(Predictor::load(&folder.join(PREDICTOR))?)
+    Ok(Predictor::load(&part_of(folder, PREDICTOR)?)?)
+}
+
+/// The path of a file of the calibration in `folder`.
+///
+/// # Errors
+/// [`CalibrationError::Missing`] if there is no such file.
+pub fn part_of(folder: &Path, file: &'static str) -> Result<PathBuf, CalibrationError> {
+    let path = folder.join(file);
+    if path.is_file() {
+        Ok(path)
+    } else {
+        Err(CalibrationError::Missing { folder: folder.display().to_string(), file })
+    }
 }
 
 /// The environments of the sessions so far.
@@ -241,6 +254,10 @@ pub fn calibrate_from_csv(settings: &CsvSettings, out: &Path) -> Result<Calibrat
     }
     let all = DataSet::read(&settings.csv, &settings.latency_column)?;
     let count = settings.networks.unwrap_or(all.len() * 4 / 5);
+    if all.len() <= LEAST_NETWORKS {
+        let range = format!("more than {LEAST_NETWORKS}, some to fit and some to judge");
+        return Err(CalibrationError::Settings { what: "networks in the file", range, found: all.len() });
+    }
     if count < LEAST_NETWORKS || count >= all.len() {
         let range = format!("at least {LEAST_NETWORKS} and below the {} in the file", all.len());
         return Err(CalibrationError::Settings { what: "networks", range, found: count });

@@ -118,6 +118,14 @@ pub enum CalibrationError {
         /// What it is.
         found: usize,
     },
+    /// A folder that should hold a calibration does not.
+    #[error("{folder} holds no calibration: there is no {file}; `mnas calibrate` makes one, and names its folder")]
+    Missing {
+        /// The folder.
+        folder: String,
+        /// What is not there.
+        file: &'static str,
+    },
     /// The space holds too few networks.
     #[error("space '{space}' holds {holds}, too few to draw {wanted} different ones; ask for fewer networks")]
     SpaceTooSmall {
@@ -137,7 +145,10 @@ pub enum CalibrationError {
         total: usize,
     },
     /// The folder belongs to a calibration with other settings.
-    #[error("{path}: the folder holds a calibration that differs in {field}; choose another --out or remove it")]
+    #[error(
+        "{path}: the folder holds a calibration that differs in {field}; choose another --out (with --warm-start from \
+         this one it needs far fewer networks), or remove it"
+    )]
     OtherPlan {
         /// The plan's file.
         path: String,

@@ -67,6 +67,9 @@ pub struct Pick {
     pub best: Option<Candidate>,
     /// Whether its latency keeps to the target.
     pub target_met: Option<TargetMet>,
+    /// How many of the run's networks keep to it, as far as their intervals tell.
+    #[serde(default)]
+    pub within_target: usize,
     /// The next best network.
     pub runner_up: Option<Candidate>,
     /// What was asked for.

@@ -102,7 +102,8 @@ fn verdict(data: &ReportData, best: &Candidate) -> String {
         (false, true) => "95 % interval of the measurement",
         (false, false) => "interval of the prediction",
     };
-    format!("<p><span class=\"badge {class}\">{target}</span> {interval}: {} ms</p>\n", words::interval(best))
+    let missed = words::missed(&data.pick).map_or_else(String::new, |line| format!("<p>{}.</p>\n", escape(&line)));
+    format!("<p><span class=\"badge {class}\">{target}</span> {interval}: {} ms</p>\n{missed}", words::interval(best))
 }
 
 /// The latency against the target, on each device.

@@ -118,6 +118,7 @@ pub(super) fn picks(picks: &[Pick]) -> Table {
             &[
                 "target",
                 "accuracy",
+                "expected",
                 "latency",
                 "interval",
                 "source",

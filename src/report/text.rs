@@ -48,6 +48,7 @@ fn headline(data: &ReportData) -> String {
 fn best(data: &ReportData) -> Vec<String> {
     let Some(best) = &data.pick.best else { return vec!["no candidate has been evaluated yet".to_owned()] };
     let mut lines = vec![format!("best: {}", words::best(&data.pick, best)), format!("  {}", best.architecture)];
+    lines.extend(words::missed(&data.pick).map(|line| format!("  {line}")));
     lines.extend(words::devices(data, best).into_iter().map(|line| format!("  {line}")));
     lines.push(format!("  {}", words::costs(best)));
     lines.extend(words::runner_up(&data.pick));
@@ -59,7 +60,8 @@ pub fn picks(picks: &[Pick]) -> String {
     let lines = picks
         .iter()
         .filter_map(|pick| Some(format!("{}: {}\n", ms(pick.target.latency_ms), pick.best.as_ref()?.architecture)));
-    format!("{}\n{}", table(&tables::picks(picks)), lines.collect::<String>())
+    let missed = picks.iter().filter_map(words::missed).map(|line| format!("{line}\n"));
+    format!("{}\n{}", table(&tables::picks(picks)), lines.chain(missed).collect::<String>())
 }
 
 /// One table: its title, then aligned columns.

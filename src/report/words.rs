@@ -22,6 +22,22 @@ pub(super) fn met(met: TargetMet) -> &'static str {
     }
 }
 
+/// What to do about a target that the pick does not keep.
+pub(super) fn missed(pick: &Pick) -> Option<String> {
+    if pick.target_met != Some(TargetMet::No) {
+        return None;
+    }
+    let (target, kind) = (ms(pick.target.latency_ms), &pick.target.reward);
+    match pick.within_target {
+        0 => Some(format!("no network of this run keeps to {target}")),
+        _ if kind == "hard" => None,
+        within => Some(format!(
+            "{within} networks of this run keep to {target}; the {kind} reward is no limit and prefers this one: \
+             `mnas report --reward hard` chooses among them"
+        )),
+    }
+}
+
 /// The pick in one line: `accuracy 80.3 % (79.9 % expected), 1.67 ms predicted, 1.60 to 1.75 (target 2.00 ms: kept),
 /// reward 0.8137 (0.8062 assured)`.
 pub(super) fn best(pick: &Pick, best: &Candidate) -> String {
@@ -123,13 +139,23 @@ pub(super) fn predictor(data: &ReportData) -> Option<String> {
     Some(format!("predictor: {mape:.1} % mean error on {} candidates timed later", data.predictor.pairs.len()))
 }
 
-/// The devices that became others, one line each.
+/// The devices that became others, or were expected to be, one line each.
 pub(super) fn changes(data: &ReportData) -> Vec<String> {
     let line = |change: &DeviceChange| {
+        let (verdict, advice) = match change.evidence.as_str() {
+            "anchors" => (
+                "is not the device any more that the search knew",
+                "latencies from before and after do not compare: calibrate again, and search in a new run",
+            ),
+            _ => (
+                "no longer did what the search expected of it",
+                "either it has changed, or the search had gone where its predictor knew too little: calibrate again, \
+                 with more networks",
+            ),
+        };
         format!(
-            "{} ({}) is not the device any more that the search knew: {}, as step {} showed; latencies from before and \
-             after do not compare: calibrate again, and search in a new run",
-            change.device, change.model, change.finding, change.step,
+            "{} ({}) {verdict}: {}, as step {} showed; {advice}",
+            change.device, change.model, change.finding, change.step
         )
     };
     data.predictor.changes.iter().map(line).collect()

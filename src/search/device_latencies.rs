@@ -18,7 +18,7 @@ use super::surrogate::{KernelPrior, Layout, Normal, Process};
 use super::timing::{Asked, Timing};
 use super::{Search, SearchError};
 use crate::device::Device;
-use crate::latency::calibrate::{MEASUREMENTS, PREDICTOR};
+use crate::latency::calibrate::{MEASUREMENTS, PREDICTOR, part_of};
 use crate::latency::data::LATENCY_COLUMN;
 use crate::latency::plan::{CalibrationSettings, Part, Planned, plan};
 use crate::latency::{CalibrationError, DataSet, FitSettings, Prediction, Predictor};
@@ -207,7 +207,7 @@ pub(super) fn read_calibrations(settings: &Settings) -> Result<Vec<(String, Vec<
     let mut copies = Vec::new();
     for (device, options) in settings.devices.iter().enumerate() {
         let Some(folder) = &options.predictor else { continue };
-        let (measurements, predictor) = (folder.join(MEASUREMENTS), folder.join(PREDICTOR));
+        let (measurements, predictor) = (part_of(folder, MEASUREMENTS)?, folder.join(PREDICTOR));
         // Measurements alone, somebody else's, are a calibration too.
         let calibrated = if predictor.exists() { Some(read_predictor(&predictor)?) } else { None };
         let data = DataSet::read(&measurements, LATENCY_COLUMN)?;

@@ -15,7 +15,7 @@
 //! weight = 0.5
 //! ```
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
@@ -24,7 +24,8 @@ use serde::{Deserialize, Serialize};
 use super::objective::{Combine, DeviceTarget, Objective};
 use super::options::{OptionError, within};
 use super::reward::Target;
-use crate::device::Choice;
+use crate::device::profile::Profile;
+use crate::device::{Choice, host, simulated};
 
 /// Most devices of one search.
 const MOST: usize = 16;
@@ -33,7 +34,7 @@ const MOST: usize = 16;
 ///
 /// | name | default | purpose | range |
 /// |---|---|---|---|
-/// | `id` | `"host"` | the device, as in `--device` | `host`, a profile, a phone's serial number, or `simulated` for a dry run |
+/// | `id` | `"host"` | the device, as in `--device` | `host`, a profile (its path or name, from the search file's folder, else from the current one), a phone's serial number, or `simulated` for a dry run |
 /// | `command` | none | a program of yours that times models, instead of `id` | |
 /// | `predictor` | none | calibration folder to start from; without it networks are measured first | |
 /// | `threads` | the profile's, else 1 | threads a model runs with | 1 to 64 |
@@ -98,6 +99,15 @@ impl DeviceOptions {
             runs: self.runs,
             seed,
             scratch,
+        }
+    }
+
+    /// Makes the id of a profile that lies beside the search file the path of that profile; one that lies elsewhere is
+    /// looked for from the current folder.
+    pub(super) fn resolve_profile(&mut self, folder: &Path) {
+        let path = folder.join(Profile::path_of(&self.id));
+        if ![host::ID, simulated::ID].contains(&self.id.as_str()) && path.is_file() {
+            self.id = path.display().to_string();
         }
     }
 

@@ -191,6 +191,7 @@ pub(super) fn pick(candidates: &[Candidate], chosen: Option<&str>, objective: &O
     Pick {
         best: best.cloned(),
         target_met: best.map(|best| met(best, objective)),
+        within_target: candidates.iter().filter(|candidate| met(candidate, objective) != TargetMet::No).count(),
         runner_up: others.max_by(assured).cloned(),
         target: summary(objective),
     }

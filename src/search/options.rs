@@ -109,7 +109,7 @@ pub struct SpaceOptions {
     pub file: Option<PathBuf>,
 }
 
-/// `[budget]`: the search ends when the first of these is spent.
+/// `[budget]`: the search ends when evaluations or hours are spent; beyond its measurements it goes by predictions.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BudgetOptions {
@@ -336,6 +336,7 @@ impl SearchFile {
         let mut devices = self.device;
         for device in &mut devices {
             device.predictor = device.predictor.take().map(|path| folder.join(path));
+            device.resolve_profile(folder);
             resolve_program(&mut device.command, folder);
         }
         Ok(Settings {

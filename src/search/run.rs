@@ -7,7 +7,7 @@ use std::sync::atomic::AtomicBool;
 use super::control::Control;
 use super::device_latencies::read_calibrations;
 use super::devices::DeviceOptions;
-use super::options::{BudgetOptions, SearchFile, SearchFileError, Settings};
+use super::options::{BudgetOptions, OptionError, SearchFile, SearchFileError, Settings};
 use super::progress::Progress;
 use super::summary::summarise;
 use super::{Ended, Search, SearchError};
@@ -117,7 +117,7 @@ pub fn start(file: &Path, folder: &Path, surroundings: &Surroundings) -> Result<
 /// [`RunError`]; the run stays as it was.
 pub fn resume(folder: &Path, change: BudgetChange, surroundings: &Surroundings) -> Result<Outcome, RunError> {
     let ledger = Ledger::resume(folder)?;
-    change.check()?;
+    change.check(ledger.evaluations_before(u64::MAX >> 1)?)?;
     let change = BudgetChange::stored(&ledger)?.then(change);
     let settings = settings_with(&ledger, change)?;
     let parts = Parts::open(&settings, folder)?;
@@ -159,10 +159,22 @@ pub struct BudgetChange {
 }
 
 impl BudgetChange {
-    fn check(&self) -> Result<(), SearchFileError> {
-        let mut budget = BudgetOptions { evaluations: 1, measurements: None, hours: None };
+    /// Checks the ranges, and that no fewer evaluations are asked for than are done.
+    fn check(&self, done: u64) -> Result<(), SearchFileError> {
+        let mut budget = BudgetOptions { evaluations: done.max(1), measurements: None, hours: None };
         self.apply(&mut budget);
-        budget.check().map_err(|error| SearchFileError::Option { file: "mnas resume".to_owned(), error })
+        let wanted = budget.evaluations;
+        let enough = if wanted >= done {
+            Ok(())
+        } else {
+            let problem = format!(
+                "counts from the beginning of the run, of which {done} are done: {done} ends it now, {} trains {wanted} \
+                 more; found {wanted}",
+                done + wanted
+            );
+            Err(OptionError::new("budget.evaluations", problem))
+        };
+        budget.check().and(enough).map_err(|error| SearchFileError::Option { file: "mnas resume".to_owned(), error })
     }
 
     /// These, and those of `later` in their place.

@@ -304,7 +304,7 @@ impl Step {
             self.timed,
             percent(self.prediction_mape),
             self.drift.map_or("–".to_owned(), |drift| format!("{drift:.2}")),
-            if self.changed_devices > 0 { ", DEVICE CHANGED" } else { "" },
+            if self.changed_devices > 0 { ", NOT AS EXPECTED" } else { "" },
             reward(self.mean_reward),
             reward(self.best_reward),
         )

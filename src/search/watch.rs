@@ -24,7 +24,7 @@
 use super::control::Control;
 use super::step::Carried;
 use super::{Search, SearchError, anchors, device_latencies};
-use crate::device::{Description, command};
+use crate::device::{Description, command, simulated};
 use crate::latency::drift::Alarm;
 use crate::latency::{Drift, Prediction};
 use crate::store::{Measurement, Purpose};
@@ -89,7 +89,7 @@ struct Watched {
     raised: Option<(u64, Evidence)>,
 }
 
-/// A device that is no longer the one that the search knows.
+/// A device that is no longer the one that the search knows, or at least does not do what it expects.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Changed {
     /// Its place among the search file's, from 0.
@@ -176,7 +176,7 @@ impl Watch {
 }
 
 impl Search<'_> {
-    /// Has the step's timings watched, and says aloud which devices they show to be others now; gives their number.
+    /// Has the step's timings watched, and says aloud which devices no longer do what is expected; gives their number.
     pub(super) fn watch(&self, step: u64, carried: &mut Carried<'_>, control: &Control) -> Result<usize, SearchError> {
         let changes = carried.watch.observe(&self.ledger.measurements_of(step)?);
         changes.iter().for_each(|changed| control.progress.line(&self.warning(changed)));
@@ -185,16 +185,31 @@ impl Search<'_> {
 
     fn warning(&self, changed: &Changed) -> String {
         let Description { id, model, kind, .. } = self.devices[changed.device].description();
-        // Of a program of the user's own nothing but its timings is known.
-        let doctor = if kind == command::KIND { String::new() } else { format!(" (`mnas doctor --device {id}`)") };
-        format!(
-            "WARNING: {id} ({model}) is not the device any more that the search knows: {}, as step {} showed. \
-             Latencies from before and after do not compare.\n\
-             WARNING: stop with `mnas stop {}`, find out what is different{doctor}, calibrate again, and search in a new run",
-            changed.finding(),
-            changed.step,
-            self.ledger.folder().display(),
-        )
+        // Of a program of the user's own nothing but its timings is known, and of a formula there is nothing to check.
+        let doctor = match kind.as_str() {
+            command::KIND | simulated::ID => String::new(),
+            _ => format!(" (`mnas doctor --device {id}`)"),
+        };
+        let (verdict, advice) = match changed.evidence {
+            Evidence::Anchors => (
+                "is not the device any more that the search knows",
+                format!(
+                    "latencies from before and after do not compare: stop with `mnas stop {}`, find out what is \
+                     different{doctor}, calibrate again, and search in a new run",
+                    self.ledger.folder().display()
+                ),
+            ),
+            Evidence::Predictions => (
+                "no longer does what the search expects of it",
+                format!(
+                    "either it has changed: find out what is different{doctor}; or the search has gone where its \
+                     predictor knows too little: its timings correct that, and a calibration of more networks would \
+                     spare the next run the same"
+                ),
+            ),
+        };
+        let (finding, step) = (changed.finding(), changed.step);
+        format!("WARNING: {id} ({model}) {verdict}: {finding}, as step {step} showed.\nWARNING: {advice}")
     }
 }
 
