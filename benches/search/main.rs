@@ -149,11 +149,12 @@ impl Line {
         let mean = |value: fn(&Score) -> f64| mean_and_deviation(self.scores.iter().map(value)).0;
         let timed = 100.0 * mean(|score| score.timed as f64) / *budgets.last().unwrap_or(&1) as f64;
         let cells: Vec<String> = cells.collect();
+        let entropy = Some(mean(|score| score.entropy)).filter(|entropy| entropy.is_finite());
         format!(
-            "| {} | {} | {timed:.0} % | {:.2} | {:.0} % | {:.0} % | {:.1} |",
+            "| {} | {} | {timed:.0} % | {} | {:.0} % | {:.0} % | {:.1} |",
             self.label,
             cells.join(" | "),
-            mean(|score| score.entropy),
+            entropy.map_or("–".to_owned(), |entropy| format!("{entropy:.2}")),
             100.0 * mean(|score| score.fresh),
             100.0 * mean(|score| score.own),
             mean(|score| score.seconds),

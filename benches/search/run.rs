@@ -47,7 +47,7 @@ pub struct Score {
     pub rewards: Vec<f64>,
     /// Networks timed inside the loop.
     pub timed: usize,
-    /// The policy's entropy at the end, where there is a policy.
+    /// The policy's entropy at the end; not a number where there is no policy.
     pub entropy: f64,
     /// Share of new networks among those sampled, over the whole run.
     pub fresh: f64,
