@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use mnas::report::svg::tick;
 use plotters::prelude::*;
 
 use super::{Line, Problem};
@@ -22,20 +23,23 @@ pub fn draw(path: &Path, budgets: &[u64], lines: &[Line]) -> Result<(), Problem>
     let low = all.iter().map(|(mean, deviation)| mean - deviation).fold(f64::INFINITY, f64::min);
     let high = all.iter().map(|(mean, deviation)| mean + deviation).fold(f64::NEG_INFINITY, f64::max);
     let (first, last) = (budgets[0] as f64, budgets[budgets.len() - 1] as f64);
+    let marks = budgets.iter().map(|budget| *budget as f64).collect::<Vec<_>>();
     let mut svg = String::new();
     {
         let root = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
         root.fill(&WHITE)?;
-        let mut chart = ChartBuilder::on(&root)
-            .margin(16)
-            .x_label_area_size(40)
-            .y_label_area_size(60)
-            .build_cartesian_2d((first..last * 1.05).log_scale(), low - 0.001..high + 0.001)?;
+        let mut chart =
+            ChartBuilder::on(&root).margin(16).x_label_area_size(40).y_label_area_size(60).build_cartesian_2d(
+                (first * 0.95..last * 1.05).log_scale().with_key_points(marks),
+                low - 0.001..high + 0.001,
+            )?;
         chart
             .configure_mesh()
             .x_desc("evaluations")
             .y_desc("true reward of what is returned")
             .x_labels(budgets.len())
+            .x_label_formatter(&tick)
+            .y_label_formatter(&tick)
             .light_line_style(WHITE)
             .draw()?;
         for (index, line) in lines.iter().enumerate() {

@@ -10,6 +10,7 @@ use super::CalibrationError;
 use super::metrics::Metrics;
 use super::selection::Candidate;
 use super::validation::{CurvePoint, Pair, Validation};
+use crate::report::svg::tick;
 
 const BLUE: RGBColor = RGBColor(0x1f, 0x5f, 0xa8);
 const ORANGE: RGBColor = RGBColor(0xd0, 0x7a, 0x1c);
@@ -234,18 +235,12 @@ fn axes(chart: &mut Chart<'_, '_>, names: [&str; 2]) -> Result<(), Box<dyn std::
         .axis_style(GREY)
         .x_desc(names[0])
         .y_desc(names[1])
-        .x_label_formatter(&label)
-        .y_label_formatter(&label)
+        .x_label_formatter(&tick)
+        .y_label_formatter(&tick)
         .axis_desc_style((FONT, 15))
         .label_style((FONT, 13))
         .draw()?;
     Ok(())
-}
-
-/// A number on an axis, with the decimals it needs.
-fn label(value: &f64) -> String {
-    // Adding 0 makes no zero negative.
-    format!("{}", (100.0 * value).round() / 100.0 + 0.0)
 }
 
 /// Predicted over measured milliseconds.

@@ -55,7 +55,6 @@ struct Series {
 struct Figure {
     title: &'static str,
     axes: [&'static str; 2],
-    decimals: [usize; 2],
     /// The vertical range where it is not the data's.
     vertical: Option<Range<f64>>,
     legend: SeriesLabelPosition,
@@ -82,7 +81,6 @@ fn rewards(data: &ReportData) -> Option<Figure> {
     (!best.is_empty()).then(|| Figure {
         title: "Reward by evaluation",
         axes: ["evaluation", "reward"],
-        decimals: [0, 3],
         vertical: None,
         legend: SeriesLabelPosition::LowerRight,
         series: vec![series("a candidate", Mark::Dots, GREY, each), series("best so far", Mark::Line, BLUE, best)],
@@ -96,7 +94,6 @@ fn hypervolume(data: &ReportData) -> Option<Figure> {
     (course.len() > 1).then(|| Figure {
         title: "Hypervolume of the Pareto front by evaluation",
         axes: ["evaluation", "% of the plane up to twice the target"],
-        decimals: [0, 1],
         vertical: None,
         legend: SeriesLabelPosition::LowerRight,
         series: vec![series("dominated by the front", Mark::Line, BLUE, course)],
@@ -118,7 +115,6 @@ fn front(data: &ReportData) -> Option<Figure> {
     (!data.candidates.is_empty()).then(|| Figure {
         title: "Accuracy and latency",
         axes: [if several { "latency over target, worst device" } else { "latency in ms" }, "accuracy in %"],
-        decimals: [if several { 2 } else { 1 }, 1],
         vertical: None,
         legend: SeriesLabelPosition::LowerRight,
         series: vec![
@@ -140,7 +136,6 @@ fn predictions(data: &ReportData) -> Option<Figure> {
     (!pairs.is_empty()).then(|| Figure {
         title: "Predicted and measured latency",
         axes: ["measured in ms", "predicted in ms"],
-        decimals: [1, 1],
         vertical: None,
         legend: SeriesLabelPosition::LowerRight,
         series: vec![
@@ -158,7 +153,6 @@ fn exploration(data: &ReportData) -> Option<Figure> {
     (data.steps.len() > 1).then(|| Figure {
         title: "Exploration by step",
         axes: ["step", "%"],
-        decimals: [0, 0],
         vertical: Some(0.0..105.0),
         legend: SeriesLabelPosition::LowerLeft,
         series: vec![
@@ -190,6 +184,12 @@ pub(super) fn gauge([low_ms, value_ms, high_ms]: [f64; 3], target_ms: f64) -> St
 fn series(name: &'static str, mark: Mark, colour: RGBColor, points: Vec<(f64, f64)>) -> Series {
     let points = points.into_iter().filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
     Series { name, mark, colour, points }
+}
+
+/// A number on an axis, with the decimals it needs.
+pub fn tick(value: &f64) -> String {
+    // Adding 0 makes no zero negative.
+    format!("{}", (1e6 * value).round() / 1e6 + 0.0)
 }
 
 /// A staircase: each value holds until the next point.
@@ -236,8 +236,8 @@ fn draw_on<'a>(
         .y_desc(figure.axes[1])
         .x_labels(8)
         .y_labels(7)
-        .x_label_formatter(&|value| format!("{value:.*}", figure.decimals[0]))
-        .y_label_formatter(&|value| format!("{value:.*}", figure.decimals[1]))
+        .x_label_formatter(&tick)
+        .y_label_formatter(&tick)
         .draw()?;
     for series in figure.series.iter().filter(|series| !series.points.is_empty()) {
         let (colour, mark, points) = (series.colour, series.mark, series.points.iter().copied());
