@@ -230,9 +230,9 @@ fn a_target_that_is_missed_says_what_to_do_about_it() {
         (data.pick.target.reward, data.pick.within_target) = (reward.into(), within_target);
         text::render(&data)
     };
-    assert!(missed("soft", 7).contains("7 networks of this run keep to 2.00 ms; the soft reward is no limit"));
+    assert!(missed("soft", 7).contains("2.00 ms is kept by 7 of the run's networks; the soft reward is no limit"));
     assert!(missed("hard", 0).contains("no network of this run keeps to 2.00 ms"));
-    assert!(!text::render(&data()).contains("of this run keep"));
+    assert!(!text::render(&data()).contains("is kept by"));
 }
 
 #[test]

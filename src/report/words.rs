@@ -32,7 +32,7 @@ pub(super) fn missed(pick: &Pick) -> Option<String> {
         0 => Some(format!("no network of this run keeps to {target}")),
         _ if kind == "hard" => None,
         within => Some(format!(
-            "{within} networks of this run keep to {target}; the {kind} reward is no limit and prefers this one: \
+            "{target} is kept by {within} of the run's networks; the {kind} reward is no limit and prefers this one: \
              `mnas report --reward hard` chooses among them"
         )),
     }
@@ -139,7 +139,7 @@ pub(super) fn predictor(data: &ReportData) -> Option<String> {
     Some(format!("predictor: {mape:.1} % mean error on {} candidates timed later", data.predictor.pairs.len()))
 }
 
-/// The devices that became others, or were expected to be, one line each.
+/// The devices that became others, or no longer did what was expected of them, one line each.
 pub(super) fn changes(data: &ReportData) -> Vec<String> {
     let line = |change: &DeviceChange| {
         let (verdict, advice) = match change.evidence.as_str() {
