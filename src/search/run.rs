@@ -161,18 +161,18 @@ pub struct BudgetChange {
 impl BudgetChange {
     /// Checks the ranges, and that no fewer evaluations are asked for than are done.
     fn check(&self, done: u64) -> Result<(), SearchFileError> {
-        let mut budget = BudgetOptions { evaluations: done.max(1), measurements: None, hours: None };
+        let mut budget = BudgetOptions { evaluations: 1, measurements: None, hours: None };
         self.apply(&mut budget);
-        let wanted = budget.evaluations;
-        let enough = if wanted >= done {
-            Ok(())
-        } else {
-            let problem = format!(
-                "counts from the beginning of the run, of which {done} are done: {done} ends it now, {} trains {wanted} \
-                 more; found {wanted}",
-                done + wanted
-            );
-            Err(OptionError::new("budget.evaluations", problem))
+        let enough = match self.evaluations {
+            Some(wanted) if wanted < done => {
+                let problem = format!(
+                    "counts from the beginning of the run, of which {done} are done: {done} ends it now, {} trains \
+                     {wanted} more; found {wanted}",
+                    done + wanted
+                );
+                Err(OptionError::new("budget.evaluations", problem))
+            }
+            _ => Ok(()),
         };
         budget.check().and(enough).map_err(|error| SearchFileError::Option { file: "mnas resume".to_owned(), error })
     }
