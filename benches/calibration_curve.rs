@@ -7,8 +7,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use mnas::latency::plan::Part;
-use mnas::latency::{DataSet, FitSettings, Metrics, Predictor, measure};
+use mnas::latency::calibrate::measure;
+use mnas::latency::calibrate::plan::Part;
+use mnas::latency::{DataSet, FitSettings, Metrics, Predictor};
 use rand::seq::SliceRandom;
 
 const COUNTS: [usize; 7] = [15, 20, 30, 50, 60, 100, 200];

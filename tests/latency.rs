@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use mnas::device::simulated::SimulatedDevice;
 use mnas::device::{Description, Device, DeviceError, Model, Timing};
-use mnas::latency::drift::Change;
-use mnas::latency::plan::{Part, plan};
-use mnas::latency::stopping::Ending;
+use mnas::latency::calibrate::measure;
+use mnas::latency::calibrate::plan::{Part, plan};
+use mnas::latency::calibrate::stopping::Ending;
+use mnas::latency::judge::drift::Change;
 use mnas::latency::{
     CalibrationSettings, CsvSettings, DataSet, Drift, Feature, Features, FitSettings, Metrics, Predictor, calibrate,
-    calibrate_from_csv, measure, metrics, predict_from_csv,
+    calibrate_from_csv, metrics, predict_from_csv,
 };
 use mnas::network::Network;
 use mnas::space::{self, Architecture, Space};

@@ -6,9 +6,9 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use mnas::device::Device;
-use mnas::search::guide::Guide;
-use mnas::search::latencies::Latencies;
-use mnas::search::progress::Progress;
+use mnas::search::Progress;
+use mnas::search::model::Latencies;
+use mnas::search::propose::guide::Guide;
 use mnas::search::{Control, RewardKind, Search, SearchFile, Settings};
 use mnas::space::Architecture;
 use mnas::store::{Beginning, Ledger};

@@ -13,7 +13,7 @@ use crate::device::session::{self, Load, Plan, Session, Statistic};
 use crate::device::verify::{Verification, verify};
 use crate::device::{self, Device, Environment, Incident, Model};
 use crate::network::Weights;
-use crate::search::progress::Progress;
+use crate::search::Progress;
 
 /// A baseline's relative change over the session that is worth a note: androidx's measure of a throttled phone.
 const NOTABLE_DRIFT: f64 = 0.1;

@@ -9,10 +9,10 @@ use super::output::{Output, bars, interruption};
 use super::{Ending, Error, input};
 use crate::device;
 use crate::latency::CalibrationError;
+use crate::latency::calibrate::plan::{self, CalibrationSettings};
 use crate::latency::calibrate::{self, Calibration, CsvSettings};
 use crate::latency::data::LATENCY_COLUMN;
-use crate::latency::plan::{self, CalibrationSettings};
-use crate::search::progress::Progress;
+use crate::search::Progress;
 use crate::space::Space;
 
 /// Arguments of `mnas calibrate`.

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use super::output::Output;
 use super::{Ending, Error};
 use crate::report::{Pick, html, text};
-use crate::search::summary::{Summary, summarise};
 use crate::search::{Objective, RewardKind, TargetOptions};
+use crate::search::{Summary, summarise};
 use crate::store::Ledger;
 
 /// Arguments of `mnas report`.

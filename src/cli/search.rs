@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use super::output::{Output, bars, interruption};
 use super::{Ending, Error, report};
-use crate::search::run::{self, BudgetChange, Outcome, Surroundings};
+use crate::search::run::{self, Outcome, Surroundings};
+use crate::search::settings::stored::BudgetChange;
 use crate::store::Ledger;
 
 /// Arguments of `mnas search`.

@@ -2,6 +2,7 @@
 //!
 //! [`ReportData`] is also, written as JSON, what `mnas report --json` prints. Text and page show the same [`tables`].
 
+pub mod calibration;
 pub mod data;
 mod format;
 pub mod html;

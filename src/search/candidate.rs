@@ -1,10 +1,18 @@
-//! A candidate: one proposal with everything that follows from its tokens.
+//! A proposal, and the candidate it is with everything that follows from its tokens.
 
-use super::SearchError;
-use super::proposer::Proposal;
+use super::error::SearchError;
 use crate::network::{Limits, Network, Resource};
 use crate::space::{Architecture, Space};
 use crate::store::BeyondLimits;
+
+/// A proposed token sequence, with what its proposer needs to learn from it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Proposal {
+    /// Tokens of the space.
+    pub tokens: Vec<usize>,
+    /// Per token the log probability under the policy that drew it; empty where no policy did.
+    pub log_probabilities: Vec<f32>,
+}
 
 /// A proposal, decoded and expanded.
 #[derive(Debug, Clone)]

@@ -1,0 +1,100 @@
+//! When a calibration has measured enough.
+//!
+//! After every batch the predictor is judged twice: on the validation networks, which no fit sees, and by
+//! cross-validation within the fit. Of either list of n absolute relative errors the upper bound is
+//! mean + 2.33 · (standard deviation) / √n, which the true mean exceeds about once in a hundred looks, so that a
+//! calibration of five batches stops too early in at most about one case in twenty. The larger bound counts: the error
+//! that is stated stays below the target, and not by luck.
+//!
+//! The measured latencies' own noise is part of these errors. A target below the noise floor is never reached.
+
+use serde::Serialize;
+
+use crate::latency::data::DataSet;
+use crate::latency::error::FitError;
+use crate::latency::metrics;
+use crate::latency::predict::predictor::Predictor;
+use crate::latency::predict::selection::FitSettings;
+
+/// The 99th percentile of the normal distribution.
+const DEVIATIONS: f64 = 2.33;
+
+/// Why the measuring ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// Every planned network is measured.
+    AllMeasured,
+    /// The error is surely below the target.
+    ErrorReached,
+    /// The next batch would have gone beyond the minutes.
+    TimeSpent,
+}
+
+impl Ending {
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AllMeasured => "all planned networks are measured",
+            Self::ErrorReached => "the target error is reached",
+            Self::TimeSpent => "the next batch would have taken more than the minutes given",
+        }
+    }
+}
+
+/// How good the predictor was after some batch.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Look {
+    /// Networks in the fit.
+    pub networks: usize,
+    /// Mean error in percent on the validation networks.
+    pub mape: f64,
+    /// Mean error in percent in cross-validation within the fit.
+    pub cross_validated: f64,
+    /// What the true mean error is surely below, in percent.
+    pub bound: f64,
+}
+
+impl Look {
+    /// Fits and judges.
+    ///
+    /// # Errors
+    /// As [`Predictor::fit`].
+    pub fn at(
+        fit: &DataSet,
+        held_out: &DataSet,
+        warm: Option<&Predictor>,
+        settings: FitSettings,
+    ) -> Result<Self, FitError> {
+        let (predictor, seen) = Predictor::cross_validated_from(warm, fit, settings)?;
+        let within: Vec<f64> = seen.iter().map(|prediction| prediction.latency_ms).collect();
+        let without: Vec<f64> = (held_out.measurements().iter())
+            .map(|row| predictor.predict_for_source(&row.features, &row.source).latency_ms)
+            .collect();
+        let (within, without) = (errors(&within, &fit.latencies_ms()), errors(&without, &held_out.latencies_ms()));
+        Ok(Self {
+            networks: fit.len(),
+            mape: mean(&without),
+            cross_validated: mean(&within),
+            bound: upper_bound(&within).max(upper_bound(&without)),
+        })
+    }
+}
+
+fn errors(predicted: &[f64], measured: &[f64]) -> Vec<f64> {
+    predicted.iter().zip(measured).map(|(p, m)| metrics::mape(&[*p], &[*m])).collect()
+}
+
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len().max(1) as f64
+}
+
+/// What the mean of the distribution behind these values is surely below; infinite for fewer than two.
+fn upper_bound(values: &[f64]) -> f64 {
+    let (count, mean) = (values.len() as f64, mean(values));
+    if count < 2.0 {
+        return f64::INFINITY;
+    }
+    let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0);
+    mean + DEVIATIONS * (variance / count).sqrt()
+}

@@ -1,0 +1,6 @@
+//! How good a predictor is, beside far simpler ones, and whether it still fits.
+
+pub mod baseline;
+pub mod drift;
+pub(super) mod page;
+pub mod validation;

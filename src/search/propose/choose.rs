@@ -1,0 +1,217 @@
+//! Choosing what to train: the models of accuracy and latency rank what the proposer, and variations of the best
+//! networks so far, have to offer; then variations of what they rank highest, four times. (Without that, searches ended
+//! beside the best network, of which the models expected the most, and which was never on offer: it was six changes away.)
+//!
+//! A network's score is its expected improvement on the best reward that is believed of any network tried
+//! ([`super::acquisition`]). A batch is what scores highest, but for its last network, which is chosen as if the accuracies
+//! were ten times as uncertain: without that, three searches of ten ended beside the best network and never looked up.
+//! The first networks of a run, when nothing is known, are those of the proposer's samples inside the latency window
+//! that lie farthest from each other.
+//!
+//! Everything here follows from the evaluations and timings of closed steps and the step's generator.
+
+use rayon::prelude::*;
+
+use super::acquisition::Belief;
+use super::guide::Guide;
+use super::pool::{Origin, PARENTS, Pool};
+use crate::Random;
+use crate::search::candidate::Candidate;
+use crate::search::error::SearchError;
+use crate::search::model::{Latencies, Normal};
+use crate::store::BeyondLimits;
+
+/// How much more uncertain than believed an accuracy counts for the last choice of a batch.
+const CURIOSITY: f64 = 10.0;
+/// Rounds of variations: of the best networks tried, then of the most promising on offer.
+const ROUNDS: usize = 5;
+/// A candidate on offer, with what is believed of it.
+struct Offer {
+    candidate: Candidate,
+    origin: Origin,
+    belief: Belief,
+}
+
+/// What a step trains, and how it was found.
+#[derive(Default)]
+pub struct Choice {
+    /// The networks to train.
+    pub chosen: Vec<Candidate>,
+    /// Those of them that the proposer itself sampled.
+    pub own: usize,
+    /// New networks that were looked at.
+    pub considered: usize,
+    /// Variations that no training may be spent on.
+    pub beyond_limits: BeyondLimits,
+    /// The greatest expected improvement among them; none while nothing is known.
+    pub improvement: Option<f64>,
+}
+
+impl Guide<'_> {
+    /// Chooses `wanted` networks to train from what the proposer sampled and variations of the best.
+    ///
+    /// # Errors
+    /// A sequence that is not of the space.
+    pub fn choose(
+        &self,
+        sampled: Vec<Candidate>,
+        wanted: usize,
+        latencies: &Latencies,
+        random: &mut Random,
+    ) -> Result<Choice, SearchError> {
+        let tried = self.tried.iter().map(|tried| tried.digest.clone()).chain(self.failed.iter().cloned());
+        let mut pool = Pool::new(self.settings, &self.layout, tried);
+        let options = &self.settings.search;
+        let in_a_round = (options.guide.variations * options.sampled_per_step as f64) as usize / ROUNDS;
+        let own = pool.admit(sampled);
+        if self.missing() > 0 {
+            return Ok(self.spread(own, wanted, latencies));
+        }
+        let standings = self.standings(latencies);
+        let best = standings.first().map_or(0.0, |standing| standing.reward);
+        let mut offers = self.offers(own, Origin::Proposer, latencies);
+        let mut parents: Vec<Vec<usize>> =
+            standings.into_iter().take(PARENTS).map(|standing| standing.tokens).collect();
+        for round in 0..ROUNDS {
+            if round > 0 {
+                parents = self.most_promising(&offers, best);
+            }
+            let variations = pool.variations(&parents, in_a_round, random)?;
+            offers.extend(self.offers(variations, Origin::Variation, latencies));
+        }
+        Ok(Choice { beyond_limits: pool.beyond_limits, ..self.batch(&offers, wanted, best) })
+    }
+
+    fn offers(&self, candidates: Vec<Candidate>, origin: Origin, latencies: &Latencies) -> Vec<Offer> {
+        let offer = |candidate: Candidate| {
+            let tokens = &candidate.proposal.tokens;
+            let ln_latency = latencies.believe(tokens, &latencies.prior(&candidate.network));
+            let belief = Belief { accuracy: self.accuracy.posterior(tokens), ln_latency };
+            Offer { candidate, origin, belief }
+        };
+        candidates.into_par_iter().map(offer).collect()
+    }
+
+    /// The tokens of the few offers that promise most.
+    fn most_promising(&self, offers: &[Offer], best: f64) -> Vec<Vec<usize>> {
+        let few = self.ranked(offers, 1.0, best).into_iter().take(PARENTS);
+        few.map(|(_, offer)| offer.candidate.proposal.tokens.clone()).collect()
+    }
+
+    /// The offers by what they promise beyond `best`, were their accuracies so many times as uncertain as they are.
+    fn ranked<'o>(
+        &self,
+        offers: impl IntoIterator<Item = &'o Offer>,
+        curiosity: f64,
+        best: f64,
+    ) -> Vec<(f64, &'o Offer)> {
+        let score = |offer: &'o Offer| {
+            let Normal { mean, deviation } = offer.belief.accuracy;
+            let accuracy = Normal { mean, deviation: curiosity * deviation };
+            (Belief { accuracy, ..offer.belief }.improvement(&self.settings.target, best), offer)
+        };
+        let mut scored: Vec<_> = offers.into_iter().map(score).collect();
+        scored.sort_by(|a, b| b.0.total_cmp(&a.0));
+        scored
+    }
+
+    /// What promises most, and one network out of curiosity.
+    fn batch(&self, offers: &[Offer], wanted: usize, best: f64) -> Choice {
+        let ranked = self.ranked(offers, 1.0, best);
+        let curious = usize::from(wanted > 1);
+        let (first, others) = ranked.split_at(ranked.len().min(wanted - curious));
+        let others = self.ranked(others.iter().map(|(_, offer)| *offer), CURIOSITY, best);
+        let chosen: Vec<&Offer> = first.iter().chain(others.iter().take(curious)).map(|(_, offer)| *offer).collect();
+        Choice {
+            own: chosen.iter().filter(|offer| offer.origin == Origin::Proposer).count(),
+            chosen: chosen.into_iter().map(|offer| offer.candidate.clone()).collect(),
+            considered: offers.len(),
+            improvement: ranked.first().map(|(score, _)| *score),
+            ..Choice::default()
+        }
+    }
+
+    /// Candidates inside the latency window that lie far from each other; the nearest outside where too few are.
+    fn spread(&self, candidates: Vec<Candidate>, wanted: usize, latencies: &Latencies) -> Choice {
+        let considered = candidates.len();
+        let predicted: Vec<f64> = candidates.iter().map(|candidate| latencies.expected(candidate)).collect();
+        let target_ms = self.settings.target.latency_ms();
+        let inside = self.settings.search.window.inside(&predicted, target_ms, wanted);
+        let mut left: Vec<&Candidate> = inside.into_iter().map(|position| &candidates[position]).collect();
+        let mut chosen: Vec<Candidate> = Vec::new();
+        let nearest = |candidate: &Candidate, chosen: &[Candidate]| {
+            let tokens = &candidate.proposal.tokens;
+            let distance = |other: &Candidate| self.layout.distance(tokens, &other.proposal.tokens);
+            let tried = self.tried.iter().map(|tried| self.layout.distance(tokens, &tried.tokens));
+            chosen.iter().map(distance).chain(tried).fold(f64::INFINITY, f64::min)
+        };
+        while chosen.len() < wanted && !left.is_empty() {
+            let distances: Vec<f64> = left.iter().map(|candidate| nearest(candidate, &chosen)).collect();
+            let farthest = (0..left.len()).max_by(|&a, &b| distances[a].total_cmp(&distances[b]).then(b.cmp(&a)));
+            chosen.push(left.remove(farthest.unwrap_or(0)).clone());
+        }
+        Choice { own: chosen.len(), chosen, considered, ..Choice::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::device::simulated::SimulatedDevice;
+    use crate::search::candidate::Proposal;
+    use crate::search::settings::SearchFile;
+    use crate::store::{Beginning, Evaluation, Ledger, Measurement, Purpose};
+    use std::path::Path;
+
+    /// The share of tokens that are 0: what many small changes improve.
+    fn accuracy(tokens: &[usize]) -> f64 {
+        tokens.iter().filter(|token| **token == 0).count() as f64 / tokens.len() as f64
+    }
+
+    #[test]
+    fn what_is_chosen_promises_more_than_thousands_of_variations_of_the_best_tried() {
+        // No latency is too long: accuracy alone counts.
+        let text = "seed = 1\n[space]\npreset = \"mnasnet\"\n[target]\nlatency_ms = 1e6\nreward = \"hard\"\n\
+                    [accuracy]\nkind = \"simulated\"\n[budget]\nevaluations = 1\n";
+        let settings = SearchFile::parse(text, "test").unwrap().check(Path::new("."), "test").unwrap();
+        let random = &mut crate::seeded(5);
+        let drawn = |random: &mut Random| {
+            let proposal = Proposal { tokens: settings.space.sample(random), log_probabilities: Vec::new() };
+            Candidate::new(proposal, &settings.space).unwrap()
+        };
+        let tried: Vec<Candidate> = (0..60).map(|_| drawn(random)).collect();
+        let folder = tempfile::tempdir().unwrap();
+        let ledger = Ledger::create(&folder.path().join("run"), Beginning::default()).unwrap();
+        for candidate in &tried {
+            let measurement = Measurement {
+                digest: candidate.digest.clone(),
+                architecture: candidate.architecture.to_string(),
+                ..Measurement::example(Purpose::WarmUp, 0, SimulatedDevice::latency_ms(&candidate.network))
+            };
+            ledger.add_measurement(&measurement).unwrap();
+        }
+        let latencies = Latencies::read(&ledger, &settings).unwrap();
+        let mut guide = Guide::new(&settings);
+        let evaluations = (1..).zip(&tried).map(|(id, candidate)| Evaluation {
+            id,
+            digest: candidate.digest.clone(),
+            architecture: candidate.architecture.to_string(),
+            step: 1,
+            outcome: Ok(accuracy(&candidate.proposal.tokens)),
+            seconds: 0.0,
+        });
+        guide.learn(&evaluations.collect::<Vec<_>>(), &latencies).unwrap();
+
+        let best = |candidates: &[Candidate]| {
+            let expected = |candidate: &Candidate| guide.accuracy.posterior(&candidate.proposal.tokens).mean;
+            candidates.iter().map(expected).max_by(f64::total_cmp).unwrap()
+        };
+        let parents: Vec<Vec<usize>> =
+            guide.standings(&latencies).into_iter().take(PARENTS).map(|standing| standing.tokens).collect();
+        let mut pool = Pool::new(&settings, &guide.layout, tried.iter().map(|candidate| candidate.digest.clone()));
+        let variations = pool.variations(&parents, 2000, random).unwrap();
+        let choice = guide.choose((0..64).map(|_| drawn(random)).collect(), 4, &latencies, random).unwrap();
+        assert!(choice.considered <= 64 * 6, "{}", choice.considered);
+        assert!(best(&choice.chosen) > best(&variations), "{} and {}", best(&choice.chosen), best(&variations));
+    }
+}

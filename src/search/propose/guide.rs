@@ -1,0 +1,139 @@
+//! The model of accuracies, and the networks that it learnt from.
+//!
+//! Everything here follows from the evaluations and timings of closed steps.
+
+use std::collections::{HashMap, HashSet};
+
+use super::acquisition::Belief;
+use crate::network::Network;
+use crate::search::error::SearchError;
+use crate::search::model::{KernelPrior, Latencies, Layout, Normal, Prior, Process};
+use crate::search::settings::Settings;
+use crate::store::{Evaluation, Ledger};
+
+/// Fewest accuracies the model is trusted with.
+const LEAST_ACCURACIES: usize = 6;
+/// Tried networks, the best at first sight, whose uncertainty is looked at: many, since the best one may be believed to
+/// be a tenth slower than it is.
+const LOOKED_AT: usize = 150;
+
+/// A network whose accuracy was obtained.
+#[derive(Debug, Clone)]
+pub(super) struct Tried {
+    pub tokens: Vec<usize>,
+    architecture: String,
+    pub digest: String,
+    /// What the latency predictors alone say.
+    prior: Prior,
+}
+
+/// A tried network and what is believed of it now.
+#[derive(Debug, Clone)]
+pub struct Standing {
+    /// Its tokens.
+    pub tokens: Vec<usize>,
+    /// The line that was evaluated.
+    pub architecture: String,
+    /// [`crate::network::Network::digest`].
+    pub digest: String,
+    /// Of its accuracy and latency: of the accuracy the mean alone.
+    pub belief: Belief,
+    /// The expected reward.
+    pub reward: f64,
+}
+
+/// The models, and the networks they learnt from.
+pub struct Guide<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) layout: Layout,
+    pub(super) accuracy: Process,
+    pub(super) tried: Vec<Tried>,
+    pub(super) failed: HashSet<String>,
+}
+
+impl<'a> Guide<'a> {
+    /// A guide that knows nothing yet.
+    pub fn new(settings: &'a Settings) -> Self {
+        let layout = Layout::of(&settings.space);
+        Self {
+            settings,
+            accuracy: Process::new(layout.clone(), KernelPrior::ACCURACIES),
+            layout,
+            tried: Vec::new(),
+            failed: HashSet::new(),
+        }
+    }
+
+    /// A guide that knows what the closed steps of a run found.
+    ///
+    /// # Errors
+    /// A ledger that cannot be read, or holds a line that is no network of the space.
+    pub fn read(ledger: &Ledger, settings: &'a Settings, latencies: &Latencies) -> Result<Self, SearchError> {
+        let closed = ledger.steps()?.len() as u64;
+        let mut evaluations: Vec<Evaluation> =
+            ledger.evaluations()?.into_iter().filter(|evaluation| evaluation.step <= closed).collect();
+        evaluations.sort_by_key(|evaluation| (evaluation.step, evaluation.id));
+        let mut guide = Self::new(settings);
+        guide.learn(&evaluations, latencies)?;
+        Ok(guide)
+    }
+
+    /// Learns from finished evaluations, in the order of their numbers.
+    ///
+    /// # Errors
+    /// A line of the ledger that is no network of the space.
+    pub fn learn(&mut self, evaluations: &[Evaluation], latencies: &Latencies) -> Result<(), SearchError> {
+        let mut observed = Vec::new();
+        for evaluation in evaluations {
+            let Ok(accuracy) = evaluation.outcome else {
+                self.failed.insert(evaluation.digest.clone());
+                continue;
+            };
+            let line = &evaluation.architecture;
+            let architecture = crate::space::parse(line).map_err(|error| SearchError::Ledger(error.to_string()))?;
+            let tokens = self.settings.space.encode(&architecture).map_err(crate::space::SpaceError::from)?;
+            let prior = latencies.prior(&Network::expand(&architecture)?);
+            observed.push((tokens.clone(), accuracy));
+            let (architecture, digest) = (line.clone(), evaluation.digest.clone());
+            self.tried.push(Tried { tokens, architecture, digest, prior });
+        }
+        self.accuracy.extend(observed.iter().map(|(tokens, accuracy)| (tokens.as_slice(), *accuracy)));
+        Ok(())
+    }
+
+    /// What the model of all accuracies makes of each tried network's: the observed one less its luck, by digest.
+    pub fn expected_accuracies(&self) -> HashMap<&str, f64> {
+        let tried = self.tried.iter().enumerate();
+        tried.map(|(index, tried)| (tried.digest.as_str(), self.accuracy.fitted(index))).collect()
+    }
+
+    /// Accuracies still missing before the model ranks.
+    pub fn missing(&self) -> usize {
+        LEAST_ACCURACIES.max(self.settings.search.warm_up_evaluations).saturating_sub(self.accuracy.len())
+    }
+
+    /// The few tried networks that are the best by what is believed of them, best first.
+    pub fn standings(&self, latencies: &Latencies) -> Vec<Standing> {
+        let target = &self.settings.target;
+        let at_first_sight = |(index, tried): (usize, &Tried)| {
+            let latency_ms = latencies.mean(&tried.digest, &tried.tokens, &tried.prior).exp();
+            (index, target.reward(self.accuracy.fitted(index), latency_ms).value)
+        };
+        let mut first: Vec<(usize, f64)> = self.tried.iter().enumerate().map(at_first_sight).collect();
+        first.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        first.truncate(LOOKED_AT);
+        let mut standings: Vec<Standing> =
+            first.into_iter().map(|(index, _)| self.standing(index, latencies)).collect();
+        standings.sort_by(|a, b| b.reward.total_cmp(&a.reward).then_with(|| a.digest.cmp(&b.digest)));
+        standings
+    }
+
+    fn standing(&self, index: usize, latencies: &Latencies) -> Standing {
+        let Tried { tokens, architecture, digest, prior } = self.tried[index].clone();
+        let ln_latency = latencies.believe(&tokens, &prior);
+        let accuracy = Normal { mean: self.accuracy.fitted(index), deviation: 0.0 };
+        let belief = Belief { accuracy, ln_latency };
+        let reward = belief.reward(&self.settings.target);
+        Standing { tokens, architecture, digest, belief, reward }
+    }
+}

@@ -1,0 +1,92 @@
+//! The rewards of a step, and what the proposer learns from.
+
+use crate::search::candidate::{Candidate, Proposal};
+use crate::search::error::SearchError;
+use crate::search::model::Latencies;
+use crate::search::propose::guide::Standing;
+use crate::search::run::{Carried, Search};
+use crate::store::{Experience, Step};
+
+/// A candidate of this step with its accuracy.
+pub(super) struct Judged<'a> {
+    pub candidate: &'a Candidate,
+    accuracy: f64,
+}
+
+/// Proposals with their rewards.
+pub(super) struct Batch {
+    /// Of this step.
+    own: Vec<(Proposal, f64)>,
+    /// Of steps before.
+    replayed: Vec<(Proposal, f64)>,
+}
+
+impl Search<'_> {
+    /// Every candidate whose accuracy is known.
+    pub(super) fn judged<'c>(
+        &self,
+        candidates: impl Iterator<Item = &'c Candidate>,
+    ) -> Result<Vec<Judged<'c>>, SearchError> {
+        let mut judged = Vec::new();
+        for candidate in candidates {
+            if let Some(evaluation) = self.ledger.evaluation(&candidate.digest)?
+                && let Ok(accuracy) = evaluation.outcome
+            {
+                judged.push(Judged { candidate, accuracy });
+            }
+        }
+        Ok(judged)
+    }
+
+    /// The candidates as the proposer learns from them.
+    pub(super) fn experiences(&self, judged: &[Judged<'_>], latencies: &Latencies) -> Vec<Experience> {
+        judged
+            .iter()
+            .map(|Judged { candidate, accuracy }| {
+                let measured = latencies.measured(&candidate.digest);
+                let latency_ms = measured.unwrap_or_else(|| latencies.expected(candidate));
+                Experience {
+                    digest: candidate.digest.clone(),
+                    architecture: candidate.architecture.to_string(),
+                    tokens: candidate.proposal.tokens.clone(),
+                    accuracy: *accuracy,
+                    latency_ms,
+                    measured: measured.is_some(),
+                    reward: self.settings.target.reward(*accuracy, latency_ms).value,
+                }
+            })
+            .collect()
+    }
+
+    /// What the proposer learns from: the step's rewards, and those of the best networks of the run once more.
+    pub(super) fn batch(&self, judged: &[Judged<'_>], experiences: &[Experience], standings: &[Standing]) -> Batch {
+        let own = judged.iter().zip(experiences);
+        let own: Vec<_> = own.map(|(judged, e)| (judged.candidate.proposal.clone(), e.reward)).collect();
+        let replayed = if own.is_empty() { Vec::new() } else { self.replayed(standings, judged) };
+        Batch { own, replayed }
+    }
+
+    /// Lets the proposer learn from the batch.
+    pub(super) fn learn(&self, batch: Batch, carried: &mut Carried<'_>, step: &mut Step) -> Result<(), SearchError> {
+        let Batch { own: mut batch, replayed } = batch;
+        if !batch.is_empty() {
+            step.mean_reward = Some(batch.iter().map(|(_, reward)| reward).sum::<f64>() / batch.len() as f64);
+            batch.extend(replayed);
+            step.entropy = carried.proposer.learn(&batch)?.entropy;
+        }
+        Ok(())
+    }
+
+    /// The best networks of the run with the rewards they are believed to have, for the proposer to learn from once
+    /// more; it weighs them by the probabilities it gives them now.
+    fn replayed(&self, standings: &[Standing], judged: &[Judged<'_>]) -> Vec<(Proposal, f64)> {
+        if !self.settings.search.is_guided() {
+            return Vec::new();
+        }
+        let in_batch = |standing: &&Standing| judged.iter().all(|j| j.candidate.digest != standing.digest);
+        let replay = |standing: &Standing| {
+            (Proposal { tokens: standing.tokens.clone(), log_probabilities: Vec::new() }, standing.reward)
+        };
+        standings.iter().filter(in_batch).take(self.settings.search.guide.replayed).map(replay).collect()
+    }
+}
