@@ -23,10 +23,11 @@
 //! | [`store`] | the run directory and its SQLite ledger |
 //! | [`report`] | tables, SVG and HTML |
 //! | [`external`] | the user's own trainer or device as a program |
+//! | `gaussian_process` | the linear algebra behind both Gaussian processes |
 //! | [`documents`], [`files`] | reading TOML with one-line errors, writing files whole or not at all |
 //! | [`cli`] | the command line |
 //!
-//! Each uses only those before it in the order `documents`, `files` < `space` < `external`, `network`, `controller`,
+//! Each uses only those before it in the order `documents`, `files`, `gaussian_process` < `space` < `external`, `network`, `controller`,
 //! `store` < `tflite`, `train`, `report`, `adb` < `device` < `latency` < `search` < `cli`.
 
 pub mod adb;
@@ -37,6 +38,7 @@ pub mod device;
 pub mod documents;
 pub mod external;
 pub mod files;
+mod gaussian_process;
 pub mod latency;
 pub mod network;
 pub mod report;

@@ -19,12 +19,11 @@
 //! was 2.1 % from 100 and 1.8 % from 200, where a linear model over sums of features with a Matérn process on its
 //! residual left 3.2 % from 200 (`cargo bench --bench calibration_curve` repeats it on any calibration).
 
-use linfa_linalg::cholesky::CholeskyInplace as _;
-use linfa_linalg::triangular::{SolveTriangular as _, UPLO};
 use ndarray::{Array1, Array2, Axis};
 use serde::{Deserialize, Serialize};
 
 use super::rates::Rates;
+use crate::gaussian_process::{CholeskyFactor, ln_likelihood, ln_log_normal};
 use crate::latency::data::features::{COUNT, Features, LayerShape, Place};
 use crate::latency::error::FitError;
 use crate::spread;
@@ -61,7 +60,7 @@ impl Parameters {
 
     /// Those tried, with the logarithm of their prior.
     fn tried(around: Self) -> impl Iterator<Item = (Self, f64)> {
-        let prior = |factor: f64| -factor.ln().powi(2) / (2.0 * PRIOR_WIDTH.powi(2));
+        let prior = |factor: f64| ln_log_normal(factor, 1.0, PRIOR_WIDTH);
         FACTORS.into_iter().flat_map(move |factor| {
             let local = factor * around.local;
             NOISES.map(|noise| (Self { local, noise, ..around }, prior(factor) + prior(noise / around.noise)))
@@ -145,10 +144,9 @@ fn closeness(a: &Place, b: &Place) -> f32 {
 pub(super) struct Process {
     parameters: Parameters,
     kinds: Vec<Kind>,
-    /// K = L Lᵀ.
-    lower: Array2<f64>,
+    factor: CholeskyFactor,
     /// K⁻¹ r.
-    coefficients: Array1<f64>,
+    weights: Array1<f64>,
 }
 
 /// What the process knows of one layer, so that a network is but a sum.
@@ -183,16 +181,15 @@ impl Process {
     ) -> Result<(f64, Parameters), FitError> {
         let kept = spread(rows.len(), MOST_CHOOSING);
         let (rows, guesses_ms) = (pick(rows, &kept), pick(guesses_ms, &kept));
-        let residuals = Array1::from(pick(residuals, &kept));
+        let residuals = pick(residuals, &kept);
         let [everywhere, local] = Parts::of(&rows, rates, &guesses_ms).kernels(rows.len());
         let mut best: Option<(f64, Parameters)> = None;
         for (parameters, prior) in Parameters::tried(around) {
-            let Ok((lower, coefficients)) = solve(kernel(&everywhere, &local, parameters), &residuals) else {
-                continue;
-            };
-            let likelihood = -0.5 * residuals.dot(&coefficients) - lower.diag().mapv(f64::ln).sum();
-            if best.is_none_or(|(most, _)| likelihood + prior > most) {
-                best = Some((likelihood + prior, parameters));
+            let Some(factor) = factor(&kernel(&everywhere, &local, parameters)) else { continue };
+            let weights = factor.unwhiten(factor.whiten(&residuals));
+            let likelihood = ln_likelihood(&factor, &residuals, &weights) + prior;
+            if best.is_none_or(|(most, _)| likelihood > most) {
+                best = Some((likelihood, parameters));
             }
         }
         best.ok_or_else(|| FitError::Regression("no process suits the latencies".into()))
@@ -208,13 +205,15 @@ impl Process {
     ) -> Result<Self, FitError> {
         let parts = Parts::of(rows, rates, guesses_ms);
         let [everywhere, local] = parts.kernels(rows.len());
-        let (lower, coefficients) = solve(kernel(&everywhere, &local, parameters), &Array1::from(residuals.to_vec()))?;
-        Ok(Self { parameters, kinds: parts.kinds, lower, coefficients })
+        let not_definite = || FitError::Regression("the covariance of the latencies is not positive definite".into());
+        let factor = factor(&kernel(&everywhere, &local, parameters)).ok_or_else(not_definite)?;
+        let weights = Array1::from(factor.unwhiten(factor.whiten(residuals)));
+        Ok(Self { parameters, kinds: parts.kinds, factor, weights })
     }
 
     /// What is known of one layer.
     pub fn know(&self, shape: LayerShape, rates: &Rates) -> Known {
-        let mut covariance = Array1::<f64>::zeros(self.coefficients.len());
+        let mut covariance = Array1::<f64>::zeros(self.weights.len());
         let mut pieces = Vec::new();
         for work in shape.work() {
             let ms = rates.of(work.feature) * work.amount;
@@ -224,25 +223,28 @@ impl Process {
             let near: Array1<f64> = kind.places.iter().map(|place| f64::from(closeness(place, &work.place))).collect();
             covariance.scaled_add(ms * self.parameters.local.powi(2), &kind.shares.dot(&near));
         }
-        let explained = forward(&self.lower, &covariance);
         Known {
             guess_ms: pieces.iter().map(|(.., ms)| f64::from(*ms)).sum(),
-            correction_ms: covariance.dot(&self.coefficients),
-            explained_ms: explained.iter().map(|&value| value as f32).collect(),
+            correction_ms: covariance.dot(&self.weights),
+            explained_ms: self.explained(&covariance),
             pieces,
         }
     }
 
     /// What is known of the device as a whole, apart from any layer, as if it were a layer of one millisecond.
     pub fn know_device(&self) -> Known {
-        let covariance = Array1::from_elem(self.coefficients.len(), self.parameters.device.powi(2));
-        let explained = forward(&self.lower, &covariance);
+        let covariance = Array1::from_elem(self.weights.len(), self.parameters.device.powi(2));
         Known {
             guess_ms: 0.0,
-            correction_ms: covariance.dot(&self.coefficients),
-            explained_ms: explained.iter().map(|&value| value as f32).collect(),
+            correction_ms: covariance.dot(&self.weights),
+            explained_ms: self.explained(&covariance),
             pieces: Vec::new(),
         }
+    }
+
+    /// L⁻¹ k.
+    fn explained(&self, covariance: &Array1<f64>) -> Vec<f32> {
+        self.factor.whiten(&covariance.to_vec()).into_iter().map(|value| value as f32).collect()
     }
 
     /// What is expected of a network with these layers, each with its number, whose first guess is `guess_ms`.
@@ -363,21 +365,6 @@ fn kernel(everywhere: &Array2<f64>, local: &Array2<f64>, parameters: Parameters)
     kernel
 }
 
-/// The kernel's Cholesky factor, and the kernel's inverse times the residuals.
-fn solve(kernel: Array2<f64>, residuals: &Array1<f64>) -> Result<(Array2<f64>, Array1<f64>), FitError> {
-    let failed = |error: linfa_linalg::LinalgError| FitError::Regression(error.to_string());
-    let lower = kernel.cholesky_into().map_err(failed)?;
-    let half = forward(&lower, residuals).insert_axis(Axis(1));
-    let whole = lower.t().solve_triangular(&half, UPLO::Upper).map_err(failed)?;
-    Ok((lower, whole.index_axis_move(Axis(1), 0)))
-}
-
-/// L⁻¹ v.
-fn forward(lower: &Array2<f64>, values: &Array1<f64>) -> Array1<f64> {
-    let mut solved = values.clone();
-    for row in 0..solved.len() {
-        let known = lower.row(row).slice(ndarray::s![..row]).dot(&solved.slice(ndarray::s![..row]));
-        solved[row] = (solved[row] - known) / lower[[row, row]];
-    }
-    solved
+fn factor(kernel: &Array2<f64>) -> Option<CholeskyFactor> {
+    CholeskyFactor::of(kernel.nrows(), |row, column| kernel[[row, column]])
 }

@@ -11,6 +11,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::gaussian_process::ln_log_normal;
 use crate::space::{BlockChoices, OperatorChoice, Space};
 
 /// What a kernel must know about the tokens of a space.
@@ -152,15 +153,10 @@ impl KernelPrior {
 
     /// Logarithm of its density at some numbers, up to a constant.
     pub fn ln_density(&self, numbers: &KernelSettings) -> f64 {
-        let expected = &self.expected;
-        let deviations = [
-            (numbers.decay / expected.decay).ln() / self.decay,
-            (numbers.noise / expected.noise).ln() / self.noise,
-            (numbers.block / expected.block).ln() / self.weight,
-            (numbers.quartic / expected.quartic).ln() / self.weight,
-            (numbers.whole / expected.whole).ln() / self.weight,
-        ];
-        deviations.iter().map(|deviation| -0.5 * deviation * deviation).sum()
+        let deviations = [self.decay, self.noise, self.weight, self.weight, self.weight];
+        let medians = self.expected.numbers();
+        let all = numbers.numbers().into_iter().zip(medians).zip(deviations);
+        all.map(|((number, median), deviation)| ln_log_normal(number, median, deviation)).sum()
     }
 }
 
@@ -173,6 +169,16 @@ pub struct Likeness {
 }
 
 impl KernelSettings {
+    /// Decay, noise, and the weights of block, quartic and whole.
+    pub fn numbers(&self) -> [f64; 5] {
+        [self.decay, self.noise, self.block, self.quartic, self.whole]
+    }
+
+    /// From [`Self::numbers`].
+    pub fn of([decay, noise, block, quartic, whole]: [f64; 5]) -> Self {
+        Self { decay, quartic, block, whole, noise }
+    }
+
     /// The kernel's value for two sequences of that likeness.
     pub fn mix(&self, likeness: &Likeness) -> f64 {
         let square = likeness.mean * likeness.mean;

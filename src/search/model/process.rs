@@ -7,9 +7,10 @@
 //! from 200 observations evenly spread over all, whenever these have grown by a tenth. So everything is a function of
 //! the observations and their order: a process rebuilt from a ledger equals the one that grew, bit for bit.
 //!
-//! With L the Cholesky factor of the covariance, a row of L needs only the rows above: an observation costs O(n²).
+//! The linear algebra is that of `gaussian_process`: an observation costs O(n²).
 
 use super::kernel::{Kernel, KernelPrior, KernelSettings, Layout, Likeness, Sequences};
+use crate::gaussian_process::{CholeskyFactor, Solution, climb, dot};
 use crate::spread;
 
 /// Fewest observations the kernel is learnt from.
@@ -18,12 +19,8 @@ const FIRST: usize = 6;
 const GROWTH: f64 = 1.1;
 /// Observations that the kernel is learnt from, at most: the cost is cubic in them.
 const LEARNT_FROM: usize = 200;
-/// Keeps factors finite where two sequences are one.
-const LEAST_VARIANCE: f64 = 1e-10;
-/// Ranges of decay, noise and the weights.
-const DECAYS: [f64; 2] = [0.02, 4.0];
-const NOISES: [f64; 2] = [1e-4, 4.0];
-const WEIGHTS: [f64; 2] = [1e-3, 64.0];
+/// Ranges of the kernel's numbers, as [`KernelSettings::numbers`] has them.
+const RANGES: [[f64; 2]; 5] = [[0.02, 4.0], [1e-4, 4.0], [1e-3, 64.0], [1e-3, 64.0], [1e-3, 64.0]];
 /// Factors by which the search for the kernel's numbers steps.
 const STEPS: [f64; 2] = [4.0, 2.0];
 
@@ -43,18 +40,9 @@ pub struct Process {
     kernel: Kernel,
     sequences: Sequences,
     values: Vec<f64>,
-    factor: Vec<Vec<f64>>,
+    factor: CholeskyFactor,
     solution: Solution,
     learn_at: usize,
-}
-
-/// What follows from factor and values.
-#[derive(Debug, Clone, Default)]
-struct Solution {
-    constant: f64,
-    scale: f64,
-    /// (L Lᵀ)⁻¹ (y − c).
-    weights: Vec<f64>,
 }
 
 impl Process {
@@ -66,7 +54,7 @@ impl Process {
             kernel,
             sequences: Sequences::default(),
             values: Vec::new(),
-            factor: Vec::new(),
+            factor: CholeskyFactor::default(),
             solution: Solution::default(),
             learn_at: FIRST,
         }
@@ -101,11 +89,11 @@ impl Process {
                 self.learn();
                 self.learn_at = (self.len() as f64 * GROWTH).ceil() as usize;
             } else {
-                self.factor.push(row(&self.kernel, &self.sequences, &self.factor));
+                self.factor_next();
             }
         }
         if !self.is_empty() {
-            self.solution = solve(&self.factor, &self.values);
+            self.solution = Solution::of(&self.factor, &self.values);
         }
     }
 
@@ -128,7 +116,7 @@ impl Process {
     pub fn posterior(&self, tokens: &[usize]) -> Normal {
         let covariances = self.kernel.values(tokens, &self.sequences, self.len());
         let mean = self.solution.constant + dot(&covariances, &self.solution.weights);
-        let whitened = forward(&self.factor, &covariances);
+        let whitened = self.factor.whiten(&covariances);
         let variance = (self.kernel.settings().variance() - dot(&whitened, &whitened)).max(0.0);
         Normal { mean, deviation: self.solution.scale * variance.sqrt() }
     }
@@ -138,67 +126,18 @@ impl Process {
         let kept = spread(self.len(), LEARNT_FROM);
         let settings = Learning::new(&self.kernel, self.prior, &self.sequences, &self.values, &kept).best();
         self.kernel = Kernel::new(self.kernel.layout().clone(), settings);
-        self.factor.clear();
+        self.factor = CholeskyFactor::default();
         while self.factor.len() < self.len() {
-            self.factor.push(row(&self.kernel, &self.sequences, &self.factor));
+            self.factor_next();
         }
     }
-}
 
-/// The next row of the factor: of the sequence that comes after those it already covers.
-fn row(kernel: &Kernel, sequences: &Sequences, factor: &[Vec<f64>]) -> Vec<f64> {
-    let covariances = kernel.values(&sequences.get(factor.len()), sequences, factor.len());
-    factor_row(factor, &covariances, kernel.settings().variance() + kernel.settings().noise)
-}
-
-/// A row of the factor from the covariances with the rows above and the own variance.
-fn factor_row(factor: &[Vec<f64>], covariances: &[f64], variance: f64) -> Vec<f64> {
-    let mut row = forward(factor, covariances);
-    let left = variance - dot(&row, &row);
-    row.push(left.max(LEAST_VARIANCE).sqrt());
-    row
-}
-
-/// L⁻¹ b for the rows of L that b covers.
-fn forward(factor: &[Vec<f64>], right: &[f64]) -> Vec<f64> {
-    let mut solution: Vec<f64> = Vec::with_capacity(right.len() + 1);
-    for (row, value) in factor.iter().zip(right) {
-        let index = solution.len();
-        solution.push((value - dot(&row[..index], &solution)) / row[index]);
+    /// Takes the next observation, which comes after those it already covers, into the factor.
+    fn factor_next(&mut self) {
+        let (next, settings) = (self.factor.len(), self.kernel.settings());
+        let covariances = self.kernel.values(&self.sequences.get(next), &self.sequences, next);
+        self.factor.push(&covariances, settings.variance() + settings.noise);
     }
-    solution
-}
-
-fn solve(factor: &[Vec<f64>], values: &[f64]) -> Solution {
-    let ones = forward(factor, &vec![1.0; values.len()]);
-    let whitened = forward(factor, values);
-    let constant = dot(&ones, &whitened) / dot(&ones, &ones);
-    let mut weights: Vec<f64> = whitened.iter().zip(&ones).map(|(value, one)| value - constant * one).collect();
-    let scale = (dot(&weights, &weights) / values.len() as f64).sqrt();
-    for index in (0..weights.len()).rev() {
-        let weight = weights[index] / factor[index][index];
-        weights[index] = weight;
-        for (above, entry) in weights[..index].iter_mut().zip(&factor[index]) {
-            *above -= weight * entry;
-        }
-    }
-    Solution { constant, scale, weights }
-}
-
-/// A scalar product in eight sums side by side, which is what a processor does at once.
-fn dot(one: &[f64], other: &[f64]) -> f64 {
-    const LANES: usize = 8;
-    let length = one.len().min(other.len());
-    let (one, other) = (&one[..length], &other[..length]);
-    let mut sums = [0.0; LANES];
-    let (head, tail) = (one.chunks_exact(LANES), other.chunks_exact(LANES));
-    let rest: f64 = head.remainder().iter().zip(tail.remainder()).map(|(a, b)| a * b).sum();
-    for (a, b) in head.zip(tail) {
-        for lane in 0..LANES {
-            sums[lane] += a[lane] * b[lane];
-        }
-    }
-    rest + sums.iter().sum::<f64>()
 }
 
 /// The search for the kernel's numbers.
@@ -228,64 +167,24 @@ impl Learning {
     }
 
     /// Logarithm of the marginal likelihood at the best scale, times the prior, up to a constant.
-    fn likelihood(&self, settings: &KernelSettings) -> f64 {
-        let mut factor: Vec<Vec<f64>> = Vec::with_capacity(self.values.len());
+    fn likelihood(&mut self, settings: &KernelSettings) -> f64 {
+        if settings.decay != self.kernel.settings().decay {
+            self.kernel = Kernel::new(self.kernel.layout().clone(), *settings);
+            self.compare();
+        }
+        let mut factor = CholeskyFactor::default();
         for likeness in &self.likeness {
             let covariances: Vec<f64> = likeness.iter().map(|likeness| settings.mix(likeness)).collect();
-            factor.push(factor_row(&factor, &covariances, settings.variance() + settings.noise));
+            factor.push(&covariances, settings.variance() + settings.noise);
         }
-        let scale = solve(&factor, &self.values).scale.max(f64::MIN_POSITIVE);
-        let determinant: f64 = factor.iter().filter_map(|row| row.last()).map(|entry| entry.ln()).sum();
-        self.prior.ln_density(settings) - (self.values.len() as f64) * scale.ln() - determinant
+        self.prior.ln_density(settings) + Solution::of(&factor, &self.values).ln_likelihood(&factor)
     }
 
     /// The likeliest numbers that steps by a factor find from the expected ones.
     fn best(&mut self) -> KernelSettings {
-        let mut best = *self.kernel.settings();
-        let mut likelihood = self.likelihood(&best);
-        for step in STEPS {
-            for number in 0..NUMBERS {
-                for factor in [step, 1.0 / step] {
-                    while let Some(tried) = stepped(&best, number, factor) {
-                        if tried.decay != self.kernel.settings().decay {
-                            self.kernel = Kernel::new(self.kernel.layout().clone(), tried);
-                            self.compare();
-                        }
-                        let found = self.likelihood(&tried);
-                        if found <= likelihood + 1e-3 {
-                            break;
-                        }
-                        (best, likelihood) = (tried, found);
-                    }
-                    if best.decay != self.kernel.settings().decay {
-                        self.kernel = Kernel::new(self.kernel.layout().clone(), best);
-                        self.compare();
-                    }
-                }
-            }
-        }
-        best
+        let expected = self.prior.expected.numbers();
+        KernelSettings::of(climb(expected, &RANGES, &STEPS, |numbers| self.likelihood(&KernelSettings::of(*numbers))))
     }
-}
-
-/// Numbers of a kernel that are learnt.
-const NUMBERS: usize = 5;
-/// The settings with one number multiplied, `None` where it is at the end of its range.
-fn stepped(settings: &KernelSettings, number: usize, factor: f64) -> Option<KernelSettings> {
-    let mut settings = *settings;
-    let (value, [least, most]) = match number {
-        0 => (&mut settings.decay, DECAYS),
-        1 => (&mut settings.noise, NOISES),
-        2 => (&mut settings.block, WEIGHTS),
-        3 => (&mut settings.quartic, WEIGHTS),
-        _ => (&mut settings.whole, WEIGHTS),
-    };
-    let moved = (*value * factor).clamp(least, most);
-    if moved == *value {
-        return None;
-    }
-    *value = moved;
-    Some(settings)
 }
 
 #[cfg(test)]
