@@ -2,8 +2,74 @@
 //!
 //! MnasNet (Tan et al., CVPR 2019) with one addition: a latency predictor, learnt from timings on that very device,
 //! screens the candidates, so that only the promising ones are trained and only the best are timed, inside the
-//! reinforcement-learning reward loop.
+//! reinforcement-learning reward loop. The library does what the program `mnas` does; three jobs show it.
 //!
+//! # Calibrate a device
+//! Measure some networks there, fit a predictor, and state its error on networks that the fit never saw. Anything that
+//! implements [`device::Device`] can be calibrated: a phone over adb, this machine, a program of yours.
+//! ```
+//! use std::ops::ControlFlow;
+//! use mnas::device::simulated::SimulatedDevice;
+//! use mnas::latency::{CalibrationSettings, calibrate};
+//! use mnas::space::Space;
+//!
+//! let mut settings = CalibrationSettings::new(Space::preset("demo")?);
+//! (settings.networks, settings.validation, settings.repeats) = (30, 20, 3);
+//! let out = tempfile::tempdir()?;
+//! let mut device = SimulatedDevice::new(1);
+//! let found = calibrate(&mut device, &settings, out.path(), &mut |_| ControlFlow::Continue(()))?;
+//! assert!(found.mape < 10.0, "{} % mean error", found.mape);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Search
+//! A search file says what is wanted; the run folder holds everything that finished, and [`search::resume`] goes on from
+//! it as if nothing had happened.
+//! ```
+//! use mnas::search::{Surroundings, start, summarise};
+//! use mnas::store::Ledger;
+//!
+//! let folder = tempfile::tempdir()?;
+//! let (file, run) = (folder.path().join("search.toml"), folder.path().join("run"));
+//! std::fs::write(&file, r#"
+//!     space = { preset = "demo" }
+//!     target = { latency_ms = 5.0 }
+//!     device = { id = "simulated" }
+//!     accuracy = { kind = "simulated" }
+//!     budget = { evaluations = 12 }
+//!     search = { algorithm = "evolution", warm_up_measurements = 20 }
+//! "#)?;
+//! start(&file, &run, &Surroundings::default())?;
+//! let report = summarise(&Ledger::read(&run)?)?;
+//! let best = report.pick.best.expect("something was evaluated");
+//! assert!(report.evaluations == 12 && best.latency_ms > 0.0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Sign off
+//! Check that the device computes what the model says, then time it beside a baseline in interleaved rounds of fresh
+//! loads.
+//! ```
+//! use std::ops::ControlFlow;
+//! use mnas::device::session::{Plan, measure};
+//! use mnas::device::statistics::median;
+//! use mnas::device::verify::verify;
+//! use mnas::device::{Choice, open};
+//! use mnas::latency::timing_model;
+//!
+//! // LiteRT where it is installed, else tract.
+//! let mut device = open(&Choice { fallback: true, runs: 2, ..Choice::of("host") })?;
+//! let line = "input=32 stem=8 r1_k3_s22_e3_i8_o16 head=0 classes=4";
+//! let models = [timing_model(&mnas::space::parse(line)?)?, timing_model(&mnas::space::parse(&line.replace("k3", "k5"))?)?];
+//! assert!(verify(&mut *device, &models[0], None)?.is_verified());
+//! let plan = Plan { rounds: 3, seed: 1 };
+//! let session = measure(&mut *device, &models, &plan, Vec::new(), &mut |_| ControlFlow::Continue(()))?;
+//! let ratio = median(&session.samples_ms(0)) / median(&session.samples_ms(1));
+//! assert!(ratio > 0.0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Inside
 //! ```text
 //! space ──► network ──► tflite ──► device ──► latency ┐
 //!               └─────► train ───────────► accuracy ──┴─► search (reward, controller) ──► report
@@ -19,12 +85,12 @@
 //! | [`latency`] | features, measured data, regressors, intervals, calibration |
 //! | [`train`] | data sets, the torch model of a network, proxy training, other sources of accuracy |
 //! | [`controller`] | the LSTM policy and PPO (feature `torch`) |
-//! | [`search`] | reward, screening, the loop, the Pareto front |
+//! | [`search`] | reward, models, acquisition, the loop, the Pareto front |
 //! | [`store`] | the run directory and its SQLite ledger |
 //! | [`report`] | tables, SVG and HTML |
 //! | [`external`] | the user's own trainer or device as a program |
 //! | `gaussian_process` | the linear algebra behind both Gaussian processes |
-//! | [`documents`], [`files`] | reading TOML with one-line errors, writing files whole or not at all |
+//! | `documents`, [`files`] | reading TOML with one-line errors, writing files whole or not at all |
 //! | [`cli`] | the command line |
 //!
 //! Each uses only those before it in the order `documents`, `files`, `gaussian_process` < `space` < `external`, `network`, `controller`,
@@ -35,7 +101,7 @@ pub mod cli;
 #[cfg(feature = "torch")]
 pub mod controller;
 pub mod device;
-pub mod documents;
+mod documents;
 pub mod external;
 pub mod files;
 mod gaussian_process;

@@ -6,7 +6,7 @@
 use std::str::FromStr;
 
 use mnas::device::{Description, Device, DeviceError, Model, Timing};
-use mnas::search::timing::watch::Watch;
+use mnas::search::internals::Watch;
 use mnas::space::Block;
 use mnas::store::{Ledger, Measurement, Purpose};
 

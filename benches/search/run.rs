@@ -7,8 +7,7 @@ use std::time::Instant;
 
 use mnas::device::Device;
 use mnas::search::Progress;
-use mnas::search::model::Latencies;
-use mnas::search::propose::guide::Guide;
+use mnas::search::internals::{Guide, Latencies};
 use mnas::search::{Control, RewardKind, Search, SearchFile, Settings};
 use mnas::space::Architecture;
 use mnas::store::{Beginning, Ledger};

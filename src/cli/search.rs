@@ -4,8 +4,7 @@ use std::path::PathBuf;
 
 use super::output::{Output, bars, interruption};
 use super::{Ending, Error, report};
-use crate::search::run::{self, Outcome, Surroundings};
-use crate::search::settings::stored::BudgetChange;
+use crate::search::{self, BudgetChange, Outcome, Surroundings};
 use crate::store::Ledger;
 
 /// Arguments of `mnas search`.
@@ -46,7 +45,7 @@ pub struct StopArguments {
 
 /// Starts a run.
 pub fn search(arguments: &SearchArguments, out: Output) -> Result<Ending, Error> {
-    let outcome = run::start(&arguments.file, &arguments.run, &surroundings()?)?;
+    let outcome = search::start(&arguments.file, &arguments.run, &surroundings()?)?;
     finish(outcome, &arguments.run, out)
 }
 
@@ -54,7 +53,7 @@ pub fn search(arguments: &SearchArguments, out: Output) -> Result<Ending, Error>
 pub fn resume(arguments: &ResumeArguments, out: Output) -> Result<Ending, Error> {
     let ResumeArguments { run, evaluations, measurements, hours } = arguments;
     let change = BudgetChange { evaluations: *evaluations, measurements: *measurements, hours: *hours };
-    let outcome = run::resume(run, change, &surroundings()?)?;
+    let outcome = search::resume(run, change, &surroundings()?)?;
     finish(outcome, &arguments.run, out)
 }
 

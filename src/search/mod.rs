@@ -1,6 +1,6 @@
 //! The search: sample, choose, train, time, reward, learn.
 //!
-//! One step ([`run`]), as it is unless the search file says otherwise:
+//! One step (`run::step`), as it is unless the search file says otherwise:
 //! ```text
 //!   propose: the policy samples ──┐
 //!   propose: mutations of the     ├─► expected improvement ──trained_per_step──► accuracy ──► model of accuracies
@@ -16,34 +16,48 @@
 //!
 //! | room | holds | imports only those above it |
 //! |---|---|---|
-//! | [`error`], [`candidate`], `seeds` | what can go wrong; a proposal and the network it is; the generators of a step and a training | |
-//! | [`reward`] | the reward, the objective over several devices, the Pareto front | |
-//! | [`settings`] | the search file, every option with its range, what a run keeps of them | |
-//! | [`timing`] | a session in the loop, networks of known latency beside it, the watch over the devices | |
-//! | [`model`] | the kernel and the Gaussian process over tokens, latencies on one device and on all | |
-//! | [`propose`] | policy, evolution, random sampling, mutations, the acquisition function | |
-//! | [`outcome`] | what is known of every network, the summary, the phases | |
-//! | [`run`] | starting and resuming, the loop, one step, the final timing: the only `impl Search` | |
+//! | `error`, `candidate`, `seeds` | what can go wrong; a proposal and the network it is; the generators of a step and a training | |
+//! | `reward` | the reward, the objective over several devices, the Pareto front | |
+//! | `settings` | the search file, every option with its range, what a run keeps of them | |
+//! | `timing` | a session in the loop, networks of known latency beside it, the watch over the devices | |
+//! | `model` | the kernel and the Gaussian process over tokens, latencies on one device and on all | |
+//! | `propose` | policy, evolution, random sampling, mutations, the acquisition function | |
+//! | `outcome` | what is known of every network, the summary, the phases | |
+//! | `run` | starting and resuming, the loop, one step, the final timing: the only `impl Search` | |
 //!
 //! Everything random in a step comes from a generator made of the run's seed and the step's number, and everything a
 //! step starts from lies in the ledger, so that a run resumed after `kill -9` decides as one never stopped.
 
-pub mod candidate;
-pub mod error;
-pub mod model;
-pub mod outcome;
-pub mod propose;
-pub mod reward;
-pub mod run;
+mod candidate;
+mod error;
+mod model;
+mod outcome;
+mod propose;
+mod reward;
+mod run;
 mod seeds;
-pub mod settings;
-pub mod timing;
+mod settings;
+mod timing;
 
-pub use error::{OptionError, RunError, SearchError, SearchFileError};
+pub use candidate::{Candidate, Proposal};
+pub use error::{OptionError, ProposerError, RunError, SearchError, SearchFileError};
 pub use outcome::summary::{Summary, summarise};
+pub use propose::proposer::{Learnt, Proposer};
 pub use reward::{
     Combine, CombinedReward, DeviceTarget, Front, Objective, Point, Reward, RewardKind, Target, TargetError,
 };
 pub use run::progress::Progress;
-pub use run::{Control, Ended, Search};
-pub use settings::{SearchFile, Settings, TargetOptions};
+pub use run::{Control, Ended, Outcome, Search, Surroundings, resume, start};
+pub use settings::stored::BudgetChange;
+pub use settings::{
+    AccuracyOptions, Algorithm, BudgetOptions, DeviceOptions, EvolutionOptions, GuideOptions, SearchFile,
+    SearchOptions, Settings, SpaceOptions, TargetOptions, Timing, Window,
+};
+
+/// What the benchmarks of the search look into; no promise is made about it.
+#[doc(hidden)]
+pub mod internals {
+    pub use super::model::Latencies;
+    pub use super::propose::guide::Guide;
+    pub use super::timing::watch::Watch;
+}

@@ -18,7 +18,7 @@
 //! average. A device that has become 20 % slower than a predictor off by 3 % raises one after a handful.
 //!
 //! ```
-//! use mnas::latency::{Prediction, drift::{Change, Drift}};
+//! use mnas::latency::{Prediction, judge::drift::{Change, Drift}};
 //! let mut drift = Drift::new(0.9);
 //! let predicted = Prediction { latency_ms: 10.0, low_ms: 9.5, high_ms: 10.5 };
 //! for _ in 0..30 { drift.observe(predicted, 12.0); }

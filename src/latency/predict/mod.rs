@@ -2,7 +2,7 @@
 //! interval.
 
 mod model;
-pub mod predictor;
-pub mod process;
-pub mod rates;
-pub mod selection;
+pub(super) mod predictor;
+pub(super) mod process;
+pub(super) mod rates;
+pub(super) mod selection;

@@ -213,11 +213,6 @@ impl Sequences {
         self.count
     }
 
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.count == 0
-    }
-
     /// The sequence at `index`.
     pub fn get(&self, index: usize) -> Vec<usize> {
         self.columns.iter().map(|column| usize::from(column[index])).collect()

@@ -14,6 +14,6 @@ pub mod latencies;
 pub mod process;
 
 pub use device_latencies::DeviceLatencies;
-pub use kernel::{Kernel, KernelPrior, KernelSettings, Layout};
+pub use kernel::{KernelPrior, Layout};
 pub use latencies::{Latencies, Prior};
 pub use process::{Normal, Process};

@@ -75,11 +75,6 @@ impl Process {
         self.solution.scale * self.kernel.settings().noise.sqrt()
     }
 
-    /// The kernel's numbers, as learnt.
-    pub fn kernel(&self) -> &KernelSettings {
-        self.kernel.settings()
-    }
-
     /// Takes in observations, in order; a value that is not finite is left out.
     pub fn extend<'a>(&mut self, observations: impl IntoIterator<Item = (&'a [usize], f64)>) {
         for (tokens, value) in observations.into_iter().filter(|(_, value)| value.is_finite()) {

@@ -18,7 +18,7 @@ use crate::store::{Beginning, Ledger, StoreError};
 use crate::train::Accuracy;
 
 /// From outside: who may interrupt, and whether bars are shown.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Surroundings {
     /// Set when the process should end.
     pub interrupted: Arc<AtomicBool>,

@@ -43,7 +43,7 @@ const MOST: usize = 16;
 /// | `loads` | 5 | fresh loads behind one measured latency ([`crate::device::session::Statistic::Fastest`]) | 1 to 100 |
 /// | `runs` | 8 | timed runs per load | 1 to 10000 |
 /// | `latency_ms` | `[target]`'s | the target on this device | above 0 |
-/// | `weight` | 1 | how much its latency over its target counts beside the others' ([`crate::search::reward::objective`]) | 0.001 to 1000 |
+/// | `weight` | 1 | how much its latency over its target counts beside the others' ([`Objective`]) | 0.001 to 1000 |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DeviceOptions {
