@@ -16,17 +16,7 @@
 //! | `average_weight` | 0.95 | weight of the past in the moving average and variance of the rewards | 0 to below 1 |
 //! | `gradient_norm` | 0.5 | longer gradients are scaled down to this norm | above 0 |
 //!
-//! Hidden units, initial range and the average's weight are NASNet's, whose controller MnasNet uses; its learning rate
-//! (3.5e-4) and entropy weight (1e-5) are for thousands of candidates. Ours were picked on a made-up reward: 42 tokens
-//! of the `mnasnet` space, every token and every pair of neighbours contributing a random amount, noise of 0.27 points,
-//! batches of 16; mean of the last batch as a share of the way from a random to the best sequence, six seeds:
-//!
-//! | `baseline`, `learning_rate`, `entropy_weight` | 192 samples | 496 | 992 | entropy then |
-//! |---|---|---|---|---|
-//! | `moving_average`, 1e-3, 0.1 | 0.39 | 0.84 | 0.97 | 0.10 |
-//! | `moving_average`, 2e-3, 0.1 | 0.49 | 0.90 | 0.98 | 0.05 |
-//! | `value`, 1e-3, 0.05 | 0.35 | 0.78 | 0.95 | 0.14 |
-//! | `value`, 1e-3, 0.2 (three seeds) | 0.12 | 0.29 | 0.40 | above 0.8 |
+//! `benches/SEARCH.md` says how they were picked.
 
 use serde::{Deserialize, Serialize};
 

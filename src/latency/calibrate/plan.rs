@@ -4,10 +4,7 @@
 //! drawn as Latin hypercubes over the choices (McKay, Beckman and Conover 1979; every entry of every choice list occurs
 //! equally often), always the next one whose measurement would lower the predictor's variance, averaged over all of
 //! them, furthest. This variance depends on the networks alone, not on their latencies, so the order is known before
-//! anything is measured, and every beginning of it is a good plan of its own: that is what batches are. Of 400 networks
-//! timed on a host, 15, 20, 50 and 100 of one half chosen like this and judged on the other half left an error of 4.8,
-//! 4.0, 2.4 and 2.1 %, chosen at random 6.1, 4.8, 2.8 and 2.2 %. Farthest-point order won less with 15 and lost from 20
-//! on, and so did always taking the least certain network.
+//! anything is measured, and every beginning of it is a good plan of its own: that is what batches are.
 //!
 //! The networks to *validate* are drawn at random, as a search draws them, so that the stated error is the error a
 //! search will see. Some of these are measured a second time, as if they were other networks: how far the two results

@@ -14,10 +14,6 @@
 //! whole may be faster or slower. The variance of a measurement is that of the process and σ². v and σ maximise the
 //! marginal likelihood (section 5.4.1) times a log-normal prior around [`Parameters::EXPECTED`], without which twenty
 //! networks would lead it astray.
-//!
-//! Of 400 networks timed on a host (noise floor 1.2 %), 200 were judged by predictors fitted to the others: the error
-//! was 2.1 % from 100 and 1.8 % from 200, where a linear model over sums of features with a Matérn process on its
-//! residual left 3.2 % from 200 (`cargo bench --bench calibration_curve` repeats it on any calibration).
 
 use ndarray::{Array1, Array2, Axis};
 use serde::{Deserialize, Serialize};

@@ -11,9 +11,6 @@
 //! (Lawson and Hanson's algorithm, crate `nnls`) takes dⱼ from the round before. No rate is below 0.3
 //! typicalⱼ: the process corrects in proportion to rates, and could do nothing for work that is thought free. In a warm
 //! start another device's rates stand for the typical ones, and the factor 0.6 is 0.1.
-//!
-//! Below the process, on 200 networks timed on a host and judged on 200 others, the error from 20 networks was 4.4 % with
-//! these rates, and 5.5 % with rates that only had to be non-negative.
 
 use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};

@@ -6,9 +6,7 @@
 //! Regression", 2018, sections 2.2 and 5.2). The interval is predicted · exp(± q d), q the ⌈(n + 1) level⌉-th smallest
 //! of the n standardised errors; so networks unlike those measured get wider ones, and a new network of the same kind
 //! lies inside with about that probability. Fold models have seen fewer networks than the final one, which errs on the
-//! wide side. On five calibrations of a host (one or two threads, with and without XNNPACK; 10 draws each), 90 % intervals
-//! held 93, 90, 90, 90, 90 and 91 % and 80 % intervals 85, 80, 81, 79, 81 and 87 % of other networks after 20, 30, 50, 60,
-//! 100 and 200; single calibrations lie up to ten points off, as 100 networks to judge by will.
+//! wide side.
 //!
 //! With several sources, each but the largest gets a scale: latencies divided by it are what is fitted. Scales and
 //! rates are fitted in turn; a source's mean log ratio is shrunk by one pseudo-count.

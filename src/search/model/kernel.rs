@@ -139,11 +139,9 @@ impl KernelPrior {
         weight: 1.2,
     };
 
-    /// Of a latency predictor's errors, read off searches on the same oracle: a network may be off as a whole (`whole`).
-    /// Without a prior the deviations were too small: the best network of the space was believed to be a tenth slower
-    /// than it is, four deviations away, and searches that had found it never timed it. The wide prior on the weights
-    /// lets a whole region where the predictor is off show after a dozen timings or so. Some noise is expected: with less,
-    /// searches with a hard limit returned networks by the luck of their one timing.
+    /// Of a latency predictor's errors, read off searches on the same oracle: a network may be off as a whole (`whole`), a
+    /// whole region may be off (the wide prior on the weights), and a timing has some noise. `benches/SEARCH.md` has what
+    /// happens without.
     pub const RESIDUALS: Self = Self {
         expected: KernelSettings { decay: 0.15, quartic: 1.0, block: 4.0, whole: 1.0, noise: 0.1 },
         decay: 0.7,

@@ -3,9 +3,9 @@
 //! y(x) = c + f(x) + noise, f with the [`Kernel`] as covariance and c a constant, estimated by generalised least
 //! squares; the scale of both is the one of greatest likelihood (a closed form), and the kernel's numbers are those of
 //! greatest marginal likelihood times a log-normal prior around expected ones, found by steps of a factor of 4, then 2.
-//! (Without the prior, thirty accuracies were taken for noise and nothing else in most searches.) They are learnt anew,
-//! from 200 observations evenly spread over all, whenever these have grown by a tenth. So everything is a function of
-//! the observations and their order: a process rebuilt from a ledger equals the one that grew, bit for bit.
+//! They are learnt anew, from 200 observations evenly spread over all, whenever these have grown by a tenth. So everything
+//! is a function of the observations and their order: a process rebuilt from a ledger equals the one that grew, bit for
+//! bit.
 //!
 //! The linear algebra is that of `gaussian_process`: an observation costs O(n²).
 

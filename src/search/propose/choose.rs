@@ -1,12 +1,10 @@
 //! Choosing what to train: the models of accuracy and latency rank what the proposer, and variations of the best
-//! networks so far, have to offer; then variations of what they rank highest, four times. (Without that, searches ended
-//! beside the best network, of which the models expected the most, and which was never on offer: it was six changes away.)
+//! networks so far, have to offer; then variations of what they rank highest, four times.
 //!
 //! A network's score is its expected improvement on the best reward that is believed of any network tried
 //! ([`super::acquisition`]). A batch is what scores highest, but for its last network, which is chosen as if the accuracies
-//! were ten times as uncertain: without that, three searches of ten ended beside the best network and never looked up.
-//! The first networks of a run, when nothing is known, are those of the proposer's samples inside the latency window
-//! that lie farthest from each other.
+//! were ten times as uncertain (`benches/SEARCH.md` has what each of these gives). The first networks of a run, when nothing
+//! is known, are those of the proposer's samples inside the latency window that lie farthest from each other.
 //!
 //! Everything here follows from the evaluations and timings of closed steps and the step's generator.
 
