@@ -8,7 +8,7 @@ use mnas::device::simulated::SimulatedDevice;
 use mnas::device::{Description, Device, DeviceError, Model, Timing};
 use mnas::latency::calibrate::measure;
 use mnas::latency::calibrate::plan::{Part, plan};
-use mnas::latency::calibrate::stopping::Ending;
+use mnas::latency::calibrate::stopping::StoppingReason;
 use mnas::latency::judge::drift::Change;
 use mnas::latency::{
     CalibrationSettings, CsvSettings, DataSet, Drift, Feature, Features, FitSettings, Metrics, Predictor, calibrate,
@@ -551,14 +551,14 @@ fn in_batches() -> CalibrationSettings {
 fn a_calibration_in_batches_ends_when_its_error_is_surely_reached() {
     let folder = tempfile::tempdir().unwrap();
     let found = calibrate(&mut SimulatedDevice::new(21), &in_batches(), folder.path(), &mut on).unwrap();
-    assert_eq!(found.ending, Some(Ending::ErrorReached), "{found:?}");
+    assert_eq!(found.ending, Some(StoppingReason::ErrorReached), "{found:?}");
     assert!(found.networks < 60 && found.bound <= 4.5 && found.mape < found.bound, "{found:?}");
     let hopeless = CalibrationSettings { target_error: Some(1e-6), ..in_batches() };
     let found = calibrate(&mut SimulatedDevice::new(21), &hopeless, &folder.path().join("all"), &mut on).unwrap();
-    assert_eq!((found.ending, found.networks), (Some(Ending::AllMeasured), 60));
+    assert_eq!((found.ending, found.networks), (Some(StoppingReason::AllMeasured), 60));
     let hurried = CalibrationSettings { target_error: None, minutes: Some(1e-6), ..in_batches() };
     let found = calibrate(&mut SimulatedDevice::new(21), &hurried, &folder.path().join("short"), &mut on).unwrap();
-    assert_eq!((found.ending, found.networks), (Some(Ending::TimeSpent), 15));
+    assert_eq!((found.ending, found.networks), (Some(StoppingReason::TimeSpent), 15));
 }
 
 #[test]
@@ -568,15 +568,15 @@ fn a_calibration_in_batches_goes_on_after_a_crash_to_the_same_end() {
     let simulated = SimulatedDevice { noise: 0.0, ..SimulatedDevice::new(22) };
     let settings = CalibrationSettings { target_error: Some(1.0), ..in_batches() };
     let undisturbed = calibrate(&mut simulated.clone(), &settings, &whole, &mut on).unwrap();
-    assert!(undisturbed.looks.len() > 1, "several batches: {undisturbed:?}");
+    assert!(undisturbed.assessments.len() > 1, "several batches: {undisturbed:?}");
     for loads in [1, 70, 10, 25] {
         let died = calibrate(&mut Dying { inner: simulated.clone(), loads }, &settings, &parts, &mut on);
         assert!(died.unwrap_err().to_string().contains("unplugged"));
     }
     let resumed = calibrate(&mut simulated.clone(), &settings, &parts, &mut on).unwrap();
     assert_eq!(
-        (resumed.looks, resumed.ending, resumed.mape),
-        (undisturbed.looks, undisturbed.ending, undisturbed.mape)
+        (resumed.assessments, resumed.ending, resumed.mape),
+        (undisturbed.assessments, undisturbed.ending, undisturbed.mape)
     );
     assert_eq!(rows_without_cost(&parts), rows_without_cost(&whole));
     assert_eq!(fs_err::read_to_string(parts.join("environment.json")).unwrap().matches("\"environment\":").count(), 5);

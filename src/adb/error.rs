@@ -192,9 +192,9 @@ pub enum AdbError {
         /// What came.
         found: String,
     },
-    /// What was asked cannot be said over adb.
+    /// What was asked cannot be sent over adb.
     #[error("phone {serial}: {doing} is impossible: {problem}")]
-    Unspeakable {
+    Unsendable {
         /// Which phone it was for.
         serial: String,
         /// What was asked.
@@ -214,7 +214,7 @@ impl AdbError {
             | Self::NotReady { serial, .. }
             | Self::NoSpace { serial, .. }
             | Self::Failed { serial, .. }
-            | Self::Unspeakable { serial, .. } => Some(serial),
+            | Self::Unsendable { serial, .. } => Some(serial),
             Self::Lost { party, .. }
             | Self::TimedOut { party, .. }
             | Self::TooMuch { party, .. }

@@ -67,7 +67,7 @@ impl Phone {
     /// the output is too long, whatever the command started is ended; it is never repeated.
     ///
     /// # Errors
-    /// [`AdbError::TooMuch`], [`AdbError::Unspeakable`], and those of every call.
+    /// [`AdbError::TooMuch`], [`AdbError::Unsendable`], and those of every call.
     pub fn shell(&self, command: &Command, limit: Duration) -> Result<Output, AdbError> {
         self.shell_until(command, Deadline::after(limit))
     }
@@ -124,16 +124,16 @@ impl Phone {
     pub(super) fn shell_until(&self, command: &Command, deadline: Deadline) -> Result<Output, AdbError> {
         let told = self.told(&format!("running '{command}'"), deadline.limit());
         let token = token(self.serial());
-        let unspeakable = |problem: &str| AdbError::Unspeakable {
+        let unsendable = |problem: &str| AdbError::Unsendable {
             serial: self.serial().into(),
             doing: told.doing.clone(),
             problem: problem.into(),
         };
         if let Some(problem) = command.problem() {
-            return Err(unspeakable(problem));
+            return Err(unsendable(problem));
         }
         if shell::line(command, &token).len() > shell::LONGEST_LINE {
-            return Err(unspeakable("a line longer than 64 KiB"));
+            return Err(unsendable("a line longer than 64 KiB"));
         }
         let mut connection = self.server.transport(&told, deadline)?;
         let run = if self.has("shell_v2") { shell::run } else { shell::run_marked };
@@ -189,7 +189,7 @@ impl Phone {
             path if path.len() > sync::LONGEST_PATH - 64 => "a path of more than 960 bytes",
             _ => return Ok(File { path, told }),
         };
-        Err(AdbError::Unspeakable { serial: self.serial().into(), doing: told.doing, problem: problem.into() })
+        Err(AdbError::Unsendable { serial: self.serial().into(), doing: told.doing, problem: problem.into() })
     }
 
     fn told(&self, doing: &str, limit: Duration) -> Circumstances {

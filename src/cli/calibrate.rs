@@ -174,15 +174,18 @@ fn text(calibration: &Calibration, can_go_on: bool) -> String {
         0 => String::new(),
         rows => format!("left out          {rows} rows without a latency\n"),
     };
-    let looks = c.looks.iter().map(|look| {
-        format!("after {:<4} networks {:.1} %, surely below {:.1} %\n", look.networks, look.mape, look.bound)
+    let assessments = c.assessments.iter().map(|assessment| {
+        format!(
+            "after {:<4} networks {:.1} %, surely below {:.1} %\n",
+            assessment.networks, assessment.mape, assessment.bound
+        )
     });
     let ending = match c.ending {
-        Some(ending) if !c.looks.is_empty() => format!("ended             {}\n", ending.name()),
+        Some(ending) if !c.assessments.is_empty() => format!("ended             {}\n", ending.name()),
         _ => String::new(),
     };
     format!(
-        "{looks}fitted to {} networks, checked on {} others in {:.0} s\n\
+        "{assessments}fitted to {} networks, checked on {} others in {:.0} s\n\
          mean error        {:.1} % (by multiply-adds alone {:.1} %; with parameters and layers {:.1} %)\n\
          surely below      {:.1} % (99 times in a hundred)\n\
          {noise}\
@@ -207,6 +210,6 @@ fn text(calibration: &Calibration, can_go_on: bool) -> String {
         c.coverage,
         c.level,
         c.folder.join(calibrate::REPORT).display(),
-        looks = looks.collect::<String>(),
+        assessments = assessments.collect::<String>(),
     )
 }

@@ -32,7 +32,7 @@ pub(super) struct Policy {
 }
 
 /// The flat parameter vector cut into its parts.
-struct Parts {
+struct PolicyParameters {
     embedding: Tensor,
     /// Input weights, recurrent weights and their biases, as torch's LSTM takes them.
     lstm: [Tensor; 4],
@@ -92,12 +92,12 @@ impl Policy {
         self.shapes().iter().map(|shape| shape.iter().product::<i64>()).sum::<i64>() as usize
     }
 
-    fn cut(&self, flat: &Tensor) -> Parts {
+    fn cut(&self, flat: &Tensor) -> PolicyParameters {
         let shapes = self.shapes();
         let lengths: Vec<i64> = shapes.iter().map(|shape| shape.iter().product()).collect();
         let pieces = flat.split_with_sizes(&lengths, 0);
         let part = |index: usize| pieces[index].view(shapes[index].as_slice());
-        Parts {
+        PolicyParameters {
             embedding: part(0),
             lstm: [part(1), part(2), part(3), part(4)],
             output_weight: part(5),

@@ -47,7 +47,7 @@ impl Network {
         for (index, block) in architecture.blocks.iter().enumerate() {
             for repeat in 0..block.layers {
                 let stride = if repeat == 0 { block.stride } else { 1 };
-                let place = Place { block: index + 1, repeat: repeat + 1 };
+                let place = BlockPlace { block: index + 1, repeat: repeat + 1 };
                 current = builder.block_layer(place, block, stride, current);
             }
         }
@@ -64,12 +64,12 @@ impl Network {
 
 /// One repeat of one block, both counted from 1.
 #[derive(Clone, Copy)]
-struct Place {
+struct BlockPlace {
     block: usize,
     repeat: usize,
 }
 
-impl Place {
+impl BlockPlace {
     fn part(self, part: &'static str) -> LayerName {
         LayerName::InBlock { block: self.block, repeat: self.repeat, part }
     }
@@ -140,7 +140,7 @@ impl Builder {
     }
 
     /// One repeat of a block: the operator with its gate, then the skip.
-    fn block_layer(&mut self, place: Place, block: &Block, stride: usize, input: TensorId) -> TensorId {
+    fn block_layer(&mut self, place: BlockPlace, block: &Block, stride: usize, input: TensorId) -> TensorId {
         let inner = match block.operator {
             Operator::Conv => self.regular(place, block, stride, input),
             Operator::SeparableConv | Operator::InvertedBottleneck { .. } => {
@@ -150,12 +150,12 @@ impl Builder {
         self.skip(place, block.skip, stride, input, inner)
     }
 
-    fn regular(&mut self, place: Place, block: &Block, stride: usize, input: TensorId) -> TensorId {
+    fn regular(&mut self, place: BlockPlace, block: &Block, stride: usize, input: TensorId) -> TensorId {
         let inner = self.conv(place.part("conv"), input, block.kernel, stride, block.filters, self.activation);
         self.gate(place, block.squeeze_ratio, input, inner)
     }
 
-    fn bottleneck(&mut self, place: Place, block: &Block, stride: usize, input: TensorId) -> TensorId {
+    fn bottleneck(&mut self, place: BlockPlace, block: &Block, stride: usize, input: TensorId) -> TensorId {
         let expansion = block.operator.expansion();
         let expanded = if expansion > 1 {
             let width = self.channels(input) * expansion;
@@ -170,7 +170,7 @@ impl Builder {
     }
 
     /// Squeeze-and-excitation on `inner`; the squeeze width follows the layer's unexpanded input.
-    fn gate(&mut self, place: Place, ratio: f64, input: TensorId, inner: TensorId) -> TensorId {
+    fn gate(&mut self, place: BlockPlace, ratio: f64, input: TensorId, inner: TensorId) -> TensorId {
         if ratio <= 0.0 {
             return inner;
         }
@@ -189,7 +189,7 @@ impl Builder {
         self.push(place.part("se.scale"), LayerKind::Scale, (inner, gate), shape)
     }
 
-    fn skip(&mut self, place: Place, skip: Skip, stride: usize, input: TensorId, inner: TensorId) -> TensorId {
+    fn skip(&mut self, place: BlockPlace, skip: Skip, stride: usize, input: TensorId, inner: TensorId) -> TensorId {
         let (before, after) = (self.network.shape(input), self.network.shape(inner));
         let shortcut = match skip {
             Skip::Identity if before == after => input,

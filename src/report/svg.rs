@@ -45,7 +45,7 @@ enum Mark {
     Halo,
 }
 
-struct Series {
+struct PlotSeries {
     name: &'static str,
     mark: Mark,
     colour: RGBColor,
@@ -58,7 +58,7 @@ struct Figure {
     /// The vertical range where it is not the data's.
     vertical: Option<Range<f64>>,
     legend: SeriesLabelPosition,
-    series: Vec<Series>,
+    series: Vec<PlotSeries>,
 }
 
 /// Every plot for which there is data, in reading order.
@@ -181,9 +181,9 @@ pub(super) fn gauge([low_ms, value_ms, high_ms]: [f64; 3], target_ms: f64) -> St
     )
 }
 
-fn series(name: &'static str, mark: Mark, colour: RGBColor, points: Vec<(f64, f64)>) -> Series {
+fn series(name: &'static str, mark: Mark, colour: RGBColor, points: Vec<(f64, f64)>) -> PlotSeries {
     let points = points.into_iter().filter(|(x, y)| x.is_finite() && y.is_finite()).collect();
-    Series { name, mark, colour, points }
+    PlotSeries { name, mark, colour, points }
 }
 
 /// A number on an axis, with the decimals it needs.

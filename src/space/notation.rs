@@ -152,7 +152,7 @@ fn number(text: &str, column: usize, what: &str, least: usize) -> Result<usize, 
 
 /// The parts of a block string as they are read; `None` is "not said yet".
 #[derive(Default)]
-struct Parts {
+struct BlockParts {
     layers: Option<usize>,
     kernel: Option<usize>,
     stride: Option<usize>,
@@ -166,7 +166,7 @@ struct Parts {
 }
 
 fn parse_block(word: &str, start: usize) -> Result<(Block, usize), NotationError> {
-    let mut parts = Parts::default();
+    let mut parts = BlockParts::default();
     let mut column = start;
     for part in word.split('_') {
         parts.read(part, column)?;
@@ -183,7 +183,7 @@ fn once<T>(slot: &mut Option<T>, value: T, part: &str, column: usize) -> Result<
     }
 }
 
-impl Parts {
+impl BlockParts {
     fn read(&mut self, part: &str, column: usize) -> Result<(), NotationError> {
         match part {
             "noskip" => return once(&mut self.skip, Skip::None, part, column),

@@ -149,13 +149,13 @@ impl FileBuilder {
     /// whole block, padded to aligned chunks, then the blocks, then the true length before them.
     fn aligned<T: Copy>(&mut self, values: &[T], bytes: impl Fn(T) -> [u8; VALUE]) -> WIPOffset<Vector<'static, u8>> {
         let padded = (VALUE * values.len()).next_multiple_of(ALIGNMENT);
-        self.builder.start_vector::<Block<ALIGNMENT>>(padded / ALIGNMENT);
+        self.builder.start_vector::<AlignedBlock<ALIGNMENT>>(padded / ALIGNMENT);
         let blocks = values.chunks_exact(BLOCK / VALUE);
         for values in blocks.remainder().chunks(ALIGNMENT / VALUE).rev() {
-            self.builder.push(Block::<ALIGNMENT>::of(values, &bytes));
+            self.builder.push(AlignedBlock::<ALIGNMENT>::of(values, &bytes));
         }
         for values in blocks.rev() {
-            self.builder.push(Block::<BLOCK>::of(values, &bytes));
+            self.builder.push(AlignedBlock::<BLOCK>::of(values, &bytes));
         }
         self.builder.end_vector::<u8>(VALUE * values.len())
     }
@@ -198,9 +198,9 @@ impl Registration {
 
 /// Bytes pushed as one item; its alignment is what aligns a buffer.
 #[derive(Clone, Copy)]
-struct Block<const BYTES: usize>([u8; BYTES]);
+struct AlignedBlock<const BYTES: usize>([u8; BYTES]);
 
-impl<const BYTES: usize> Block<BYTES> {
+impl<const BYTES: usize> AlignedBlock<BYTES> {
     /// The values' bytes, followed by zeros.
     fn of<T: Copy>(values: &[T], bytes: impl Fn(T) -> [u8; VALUE]) -> Self {
         let mut block = [0; BYTES];
@@ -211,7 +211,7 @@ impl<const BYTES: usize> Block<BYTES> {
     }
 }
 
-impl<const BYTES: usize> Push for Block<BYTES> {
+impl<const BYTES: usize> Push for AlignedBlock<BYTES> {
     type Output = Self;
 
     unsafe fn push(&self, destination: &mut [u8], _written: usize) {

@@ -90,7 +90,7 @@ pub struct FullTraining(FullOptions);
 
 /// Where a training stands after an epoch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Progress {
+pub struct TrainingProgress {
     /// Epochs done.
     pub epochs: usize,
     /// Mean training loss of the last one.
@@ -163,13 +163,13 @@ impl FullTraining {
         network: &Network,
         data: &Dataset,
         device: Device,
-        mut after_epoch: impl FnMut(&Progress, &Weights) -> std::io::Result<()>,
-    ) -> Result<(Progress, Weights), FullError> {
+        mut after_epoch: impl FnMut(&TrainingProgress, &Weights) -> std::io::Result<()>,
+    ) -> Result<(TrainingProgress, Weights), FullError> {
         check_match(network, data)?;
         let options = &self.0;
         let mut random = crate::seeded(options.seed);
-        let mut run = Run::new(options, network, device, &mut random)?;
-        let mut progress = Progress { epochs: 0, loss: f64::NAN, top1: 0.0, top5: 0.0, images_per_second: 0.0 };
+        let mut run = TrainingRun::new(options, network, device, &mut random)?;
+        let mut progress = TrainingProgress { epochs: 0, loss: f64::NAN, top1: 0.0, top5: 0.0, images_per_second: 0.0 };
         let mut seconds = 0.0;
         while progress.epochs < options.epochs {
             let start = Instant::now();
@@ -195,7 +195,7 @@ fn check_match(network: &Network, data: &Dataset) -> Result<(), FullError> {
 }
 
 /// A training under way.
-struct Run<'a> {
+struct TrainingRun<'a> {
     options: &'a FullOptions,
     model: Model,
     average: Model,
@@ -203,7 +203,7 @@ struct Run<'a> {
     step: usize,
 }
 
-impl<'a> Run<'a> {
+impl<'a> TrainingRun<'a> {
     fn new(options: &'a FullOptions, network: &Network, device: Device, random: &mut Random) -> Result<Self, FitError> {
         let model = Model::new(network, random).with_statistics_rate(0.01).on(device);
         let average = model.copy();

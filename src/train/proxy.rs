@@ -204,10 +204,10 @@ impl Accuracy for Proxy {
     }
 }
 
-type Run = Result<(f64, Model), FitError>;
+type ProxyTraining = Result<(f64, Model), FitError>;
 
 /// The run of higher accuracy; an error only where both are.
-fn better(first: Run, second: Run) -> Run {
+fn better(first: ProxyTraining, second: ProxyTraining) -> ProxyTraining {
     match (first, second) {
         (Ok(first), Ok(second)) => Ok(if second.0 > first.0 { second } else { first }),
         (Ok(run), Err(_)) | (Err(_), Ok(run)) => Ok(run),

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use rand::seq::SliceRandom;
 
-use super::finish::{Calibration, Parts};
+use super::finish::{Calibration, Measured};
 use super::folder::{MEASUREMENTS, PLAN, load_predictor};
 use crate::latency::data::{DataSet, LATENCY_COLUMN};
 use crate::latency::error::CalibrationError;
@@ -67,9 +67,19 @@ pub fn calibrate_from_csv(settings: &CsvSettings, out: &Path) -> Result<Calibrat
     let source = settings.csv.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let source = format!("{source}, column {}", settings.latency_column);
     let warm = settings.warm_start.as_deref().map(load_predictor).transpose()?;
-    let (environments, looks) = (Vec::new(), Vec::new());
-    let parts =
-        Parts { fit, held_out, all, noise: None, device: None, source, warm, environments, ending: None, looks };
+    let (environments, assessments) = (Vec::new(), Vec::new());
+    let parts = Measured {
+        fit,
+        held_out,
+        all,
+        noise: None,
+        device: None,
+        source,
+        warm,
+        environments,
+        ending: None,
+        assessments,
+    };
     parts.finish(settings.fit(), out, start)
 }
 

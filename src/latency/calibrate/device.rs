@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use super::finish::{Calibration, Parts};
+use super::finish::{Calibration, Measured};
 use super::folder::{ENVIRONMENT, MEASUREMENTS, claim, load_predictor, record, write_json};
 use super::measure::{self, Batch, Measuring, Progress};
 use super::plan::{CalibrationSettings, Part, batches};
-use super::stopping::{Ending, Look};
+use super::stopping::{Assessment, StoppingReason};
 use crate::device::session::Plan;
 use crate::device::{Device, Environment};
 use crate::latency::error::CalibrationError;
@@ -38,10 +38,10 @@ pub fn calibrate(
     let mut measuring = Measuring::open(&out.join(MEASUREMENTS))?;
     let fit = FitSettings { seed: settings.seed, level: settings.level };
     let total = settings.rounds * batches.iter().map(Vec::len).sum::<usize>();
-    let (mut ending, mut looks) = (Ending::AllMeasured, Vec::new());
+    let (mut ending, mut assessments) = (StoppingReason::AllMeasured, Vec::new());
     for (index, planned) in batches.iter().enumerate() {
         let further = settings.rounds * planned.len();
-        if let Some(why) = enough(&measuring, further, settings, warm.as_ref(), &mut looks)? {
+        if let Some(why) = enough(&measuring, further, settings, warm.as_ref(), &mut assessments)? {
             ending = why;
             break;
         }
@@ -55,7 +55,7 @@ pub fn calibrate(
         write_json(&out.join(ENVIRONMENT), &environments)?;
     }
     let rows = measuring.rows();
-    let parts = Parts {
+    let parts = Measured {
         fit: measure::data_of(rows, &[Part::Fit])?,
         held_out: measure::data_of(rows, &[Part::Validation])?,
         all: measure::data_of(rows, &[Part::Fit, Part::Validation, Part::Repeat])?,
@@ -65,7 +65,7 @@ pub fn calibrate(
         warm,
         environments,
         ending: Some(ending),
-        looks,
+        assessments,
     };
     parts.finish(fit, out, start)
 }
@@ -77,22 +77,26 @@ fn enough(
     further: usize,
     settings: &CalibrationSettings,
     warm: Option<&Predictor>,
-    looks: &mut Vec<Look>,
-) -> Result<Option<Ending>, CalibrationError> {
+    assessments: &mut Vec<Assessment>,
+) -> Result<Option<StoppingReason>, CalibrationError> {
     let rows = measuring.rows();
     if rows.is_empty() || (settings.target_error, settings.minutes) == (None, None) {
         return Ok(None);
     }
     let fit = FitSettings { seed: settings.seed, level: settings.level };
-    let look =
-        Look::at(&measure::data_of(rows, &[Part::Fit])?, &measure::data_of(rows, &[Part::Validation])?, warm, fit)?;
-    looks.push(look);
+    let assessment = Assessment::of(
+        &measure::data_of(rows, &[Part::Fit])?,
+        &measure::data_of(rows, &[Part::Validation])?,
+        warm,
+        fit,
+    )?;
+    assessments.push(assessment);
     let seconds: f64 = rows.iter().map(|row| row.seconds).sum();
     let afterwards = seconds * (1.0 + further as f64 / rows.len() as f64);
     Ok(match (settings.target_error, settings.minutes) {
         _ if measuring.on_file() > rows.len() => None,
-        (Some(target), _) if look.bound <= target => Some(Ending::ErrorReached),
-        (_, Some(minutes)) if afterwards > 60.0 * minutes => Some(Ending::TimeSpent),
+        (Some(target), _) if assessment.bound <= target => Some(StoppingReason::ErrorReached),
+        (_, Some(minutes)) if afterwards > 60.0 * minutes => Some(StoppingReason::TimeSpent),
         _ => None,
     })
 }

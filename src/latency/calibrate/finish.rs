@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::folder::{PREDICTOR, REPORT, VALIDATION};
-use super::stopping::{Ending, Look};
+use super::stopping::{Assessment, StoppingReason};
 use crate::device::Description;
 use crate::latency::data::DataSet;
 use crate::latency::error::CalibrationError;
@@ -51,9 +51,10 @@ pub struct Calibration {
     /// Rows of a file without a latency, which were left out.
     pub unmeasured: usize,
     /// Why the measuring ended; `null` for a file.
-    pub ending: Option<Ending>,
+    pub ending: Option<StoppingReason>,
     /// How good the predictor was after each batch but the last; empty where nothing was measured in batches.
-    pub looks: Vec<Look>,
+    #[serde(rename = "looks")]
+    pub assessments: Vec<Assessment>,
     /// What the true mean error is surely below, in percent.
     pub bound: f64,
     /// How long this call took.
@@ -63,7 +64,7 @@ pub struct Calibration {
 }
 
 /// The measurements of a calibration.
-pub(super) struct Parts {
+pub(super) struct Measured {
     pub fit: DataSet,
     pub held_out: DataSet,
     pub all: DataSet,
@@ -72,14 +73,14 @@ pub(super) struct Parts {
     pub source: String,
     pub warm: Option<Predictor>,
     pub environments: Vec<Value>,
-    pub ending: Option<Ending>,
-    pub looks: Vec<Look>,
+    pub ending: Option<StoppingReason>,
+    pub assessments: Vec<Assessment>,
 }
 
 /// Numbers of networks of the learning curve.
 const CURVE: [usize; 9] = [15, 20, 30, 50, 75, 100, 150, 200, 300];
 
-impl Parts {
+impl Measured {
     /// Writes the folder.
     pub fn finish(self, settings: FitSettings, out: &Path, start: Instant) -> Result<Calibration, CalibrationError> {
         let fitted = |data: &DataSet| -> Result<Predictor, CalibrationError> {
@@ -88,12 +89,12 @@ impl Parts {
             Ok(predictor.with_provenance(provenance))
         };
         let mut validation = Validation::of(&fitted(&self.fit)?, &self.fit, &self.held_out, self.noise)?;
-        let last = Look::at(&self.fit, &self.held_out, self.warm.as_ref(), settings)?;
+        let last = Assessment::of(&self.fit, &self.held_out, self.warm.as_ref(), settings)?;
         validation.environments = self.environments.clone();
         for count in CURVE.into_iter().filter(|count| *count < self.fit.len()) {
             let beginning = self.fit.select(&(0..count).collect::<Vec<_>>());
-            let look = Look::at(&beginning, &self.held_out, self.warm.as_ref(), settings)?;
-            validation.curve.push(CurvePoint { networks: count, mape: look.mape });
+            let assessment = Assessment::of(&beginning, &self.held_out, self.warm.as_ref(), settings)?;
+            validation.curve.push(CurvePoint { networks: count, mape: assessment.mape });
         }
         validation.curve.push(CurvePoint { networks: last.networks, mape: last.mape });
         fitted(&self.all)?.save(&out.join(PREDICTOR))?;
@@ -116,7 +117,7 @@ impl Parts {
             kendall_by_counts: validation.by_counts.kendall,
             unmeasured: self.all.unmeasured(),
             ending: self.ending,
-            looks: self.looks,
+            assessments: self.assessments,
             bound: last.bound,
             seconds: start.elapsed().as_secs_f64(),
             folder: out.to_owned(),

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use crate::latency::data::features::Features;
 use crate::latency::data::pace;
 use crate::latency::error::{CalibrationError, FitError};
-use crate::latency::predict::process::{self, Parameters};
+use crate::latency::predict::process::{self, HyperParameters};
 use crate::latency::predict::selection::LEAST_NETWORKS;
 use crate::network::{Limits, Network};
 use crate::space::{Architecture, Space};
@@ -254,8 +254,8 @@ impl Draw<'_> {
         let features = pool.iter().map(|architecture| Ok(Features::of(&Network::expand(architecture)?)));
         let features = features.collect::<Result<Vec<_>, CalibrationError>>()?;
         let expected = match self.settings.warm_start {
-            None => Parameters::EXPECTED,
-            Some(_) => Parameters::EXPECTED_WARM,
+            None => HyperParameters::EXPECTED,
+            Some(_) => HyperParameters::EXPECTED_WARM,
         };
         let order = process::most_informative(&features.iter().collect::<Vec<_>>(), count, expected);
         Ok(order.into_iter().map(|index| pool[index].clone()).collect())

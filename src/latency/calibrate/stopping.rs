@@ -2,7 +2,7 @@
 //!
 //! After every batch the predictor is judged twice: on the validation networks, which no fit sees, and by
 //! cross-validation within the fit. Of either list of n absolute relative errors the upper bound is
-//! mean + 2.33 · (standard deviation) / √n, which the true mean exceeds about once in a hundred looks, so that a
+//! mean + 2.33 · (standard deviation) / √n, which the true mean exceeds about once in a hundred assessments, so that a
 //! calibration of five batches stops too early in at most about one case in twenty. The larger bound counts: the error
 //! that is stated stays below the target, and not by luck.
 //!
@@ -22,7 +22,7 @@ const DEVIATIONS: f64 = 2.33;
 /// Why the measuring ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Ending {
+pub enum StoppingReason {
     /// Every planned network is measured.
     AllMeasured,
     /// The error is surely below the target.
@@ -31,7 +31,7 @@ pub enum Ending {
     TimeSpent,
 }
 
-impl Ending {
+impl StoppingReason {
     /// For people.
     pub fn name(self) -> &'static str {
         match self {
@@ -44,7 +44,7 @@ impl Ending {
 
 /// How good the predictor was after some batch.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Look {
+pub struct Assessment {
     /// Networks in the fit.
     pub networks: usize,
     /// Mean error in percent on the validation networks.
@@ -55,12 +55,12 @@ pub struct Look {
     pub bound: f64,
 }
 
-impl Look {
+impl Assessment {
     /// Fits and judges.
     ///
     /// # Errors
     /// As [`Predictor::fit`].
-    pub fn at(
+    pub fn of(
         fit: &DataSet,
         held_out: &DataSet,
         warm: Option<&Predictor>,

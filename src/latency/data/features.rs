@@ -85,7 +85,7 @@ const TILE: (u32, u32) = (16, 7);
 const NEAR: usize = 10;
 
 /// Where in the range of shapes some work is done: log₂ of pixels and of up to two numbers of channels.
-pub type Place = [f32; 3];
+pub type Coordinates = [f32; 3];
 
 /// Some work of one layer.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -95,7 +95,7 @@ pub struct Work {
     /// How much of it.
     pub amount: f64,
     /// Where.
-    pub place: Place,
+    pub place: Coordinates,
 }
 
 /// What a layer does, as far as its latency tells.
@@ -210,7 +210,7 @@ impl LayerShape {
         }
     }
 
-    fn matrix_place(self) -> Place {
+    fn matrix_place(self) -> Coordinates {
         [log2(self.pixels), log2(self.read_channels), log2(self.channels)]
     }
 

@@ -10,7 +10,7 @@
 //! decides only between counts that go hand in hand. A calibration that is hardly better than these has learnt little.
 //!
 //! ```
-//! use mnas::latency::judge::baseline::{Baseline, Counts};
+//! use mnas::latency::judge::baseline::{CountRegression, Counts};
 //! use mnas::{latency::{DataSet, Features}, network::Network, space::Space};
 //!
 //! let (space, mut random) = (Space::preset("demo")?, mnas::seeded(1));
@@ -20,7 +20,7 @@
 //!     let features = Features::of(&Network::expand(&architecture)?);
 //!     data.push(&architecture, 0.5 + 0.1 * features.madds() + 2.0 * features.parameters(), "")?;
 //! }
-//! let baseline = Baseline::fit(Counts::All, &data)?;
+//! let baseline = CountRegression::fit(Counts::All, &data)?;
 //! let row = &data.measurements()[0];
 //! assert!((baseline.latency_ms(&row.features) / row.latency_ms - 1.0).abs() < 0.01);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -61,13 +61,13 @@ impl Counts {
 
 /// A linear regression on counts.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Baseline {
+pub struct CountRegression {
     counts: Counts,
     /// Milliseconds per unit of each count.
     rates: Vec<f64>,
 }
 
-impl Baseline {
+impl CountRegression {
     /// Fits measurements; of none, a baseline that predicts 0 ms.
     ///
     /// # Errors

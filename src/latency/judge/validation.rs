@@ -4,12 +4,12 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::baseline::{Baseline, Counts};
+use super::baseline::{CountRegression, Counts};
 use crate::latency::data::{DataSet, Measurement};
 use crate::latency::error::{CalibrationError, FitError};
 use crate::latency::metrics::{Metrics, quantile};
 use crate::latency::predict::predictor::{Prediction, Predictor, Provenance};
-use crate::latency::predict::selection::{Candidate, SourceScale};
+use crate::latency::predict::selection::{PredictorPart, SourceScale};
 
 /// One held-out network.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -52,7 +52,7 @@ pub struct Validation {
     #[serde(default)]
     pub by_counts: Metrics,
     /// The regressors that were tried, with their cross-validated errors within the fit part.
-    pub candidates: Vec<Candidate>,
+    pub candidates: Vec<PredictorPart>,
     /// Scales of several sources.
     pub scales: Vec<SourceScale>,
     /// What was measured.
@@ -78,7 +78,7 @@ impl Validation {
     /// Judges a predictor that was fitted to `fit` on `held_out`.
     ///
     /// # Errors
-    /// As [`Baseline::fit`].
+    /// As [`CountRegression::fit`].
     pub fn of(predictor: &Predictor, fit: &DataSet, held_out: &DataSet, noise: Option<f64>) -> Result<Self, FitError> {
         let predict = |row: &Measurement| predictor.predict_for_source(&row.features, &row.source);
         Self::of_predictions(predictor, fit, held_out, held_out.measurements().iter().map(predict).collect(), noise)
@@ -87,7 +87,7 @@ impl Validation {
     /// The same for predictions that were made elsewhere, one per measurement of `held_out`.
     ///
     /// # Errors
-    /// As [`Baseline::fit`].
+    /// As [`CountRegression::fit`].
     pub fn of_predictions(
         predictor: &Predictor,
         fit: &DataSet,
@@ -95,7 +95,8 @@ impl Validation {
         predictions: Vec<Prediction>,
         noise: Option<f64>,
     ) -> Result<Self, FitError> {
-        let (by_madds, by_counts) = (Baseline::fit(Counts::Madds, fit)?, Baseline::fit(Counts::All, fit)?);
+        let (by_madds, by_counts) =
+            (CountRegression::fit(Counts::Madds, fit)?, CountRegression::fit(Counts::All, fit)?);
         let pairs: Vec<Pair> = (held_out.measurements().iter().zip(predictions))
             .map(|(row, predicted)| Pair {
                 architecture: row.architecture.to_string(),

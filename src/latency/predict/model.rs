@@ -15,7 +15,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
 
-use super::process::{Expected, Known, Parameters, Process};
+use super::process::{Expected, HyperParameters, LayerPosterior, LayerProcess};
 use super::rates::Rates;
 use crate::latency::data::features::{Features, LayerShape};
 use crate::latency::error::FitError;
@@ -25,7 +25,7 @@ use crate::network::Network;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct StoredModel {
     pub guess: StoredGuess,
-    pub parameters: Parameters,
+    pub parameters: HyperParameters,
     /// The lines of the networks that were fitted.
     pub networks: Vec<String>,
     /// ln(latency / first guess) of each.
@@ -44,8 +44,8 @@ pub(super) enum StoredGuess {
 
 /// What a fit may start from: another device's model, and the share of its process that is taken over.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Start<'a> {
-    pub model: &'a Arc<Model>,
+pub(super) struct WarmStart<'a> {
+    pub model: &'a Arc<LatencyModel>,
     pub transfer: f64,
 }
 
@@ -53,13 +53,13 @@ pub(super) struct Start<'a> {
 #[derive(Debug, Clone)]
 pub(super) enum Guess {
     Rates(Rates),
-    Warm { rates: Rates, transfer: f64, model: Arc<Model> },
+    Warm { rates: Rates, transfer: f64, model: Arc<LatencyModel> },
 }
 
 impl Guess {
     /// Fits rates: around typical ones, or around another device's.
-    pub fn fit(warm: Option<Start<'_>>, rows: &[&Features], latencies_ms: &[f64]) -> Self {
-        let Some(Start { model, transfer }) = warm else { return Self::Rates(Rates::fit(rows, latencies_ms)) };
+    pub fn fit(warm: Option<WarmStart<'_>>, rows: &[&Features], latencies_ms: &[f64]) -> Self {
+        let Some(WarmStart { model, transfer }) = warm else { return Self::Rates(Rates::fit(rows, latencies_ms)) };
         let rest = |(row, ms): (&&Features, &f64)| ms / model.beside_rates(row).powf(transfer);
         let rest: Vec<f64> = rows.iter().zip(latencies_ms).map(rest).collect();
         Self::Warm { rates: Rates::fit_near(model.guess.rates(), rows, &rest), transfer, model: model.clone() }
@@ -86,10 +86,10 @@ impl Guess {
     }
 
     /// What the process below it is expected to have to correct.
-    pub fn expected(&self) -> Parameters {
+    pub fn expected(&self) -> HyperParameters {
         match self {
-            Self::Rates(_) => Parameters::EXPECTED,
-            Self::Warm { .. } => Parameters::EXPECTED_WARM,
+            Self::Rates(_) => HyperParameters::EXPECTED,
+            Self::Warm { .. } => HyperParameters::EXPECTED_WARM,
         }
     }
 
@@ -104,25 +104,25 @@ impl Guess {
 }
 
 /// A model ready to predict.
-pub(super) struct Model {
+pub(super) struct LatencyModel {
     guess: Guess,
-    process: Process,
-    device: Known,
-    known: RwLock<HashMap<LayerShape, Known, foldhash::fast::FixedState>>,
+    process: LayerProcess,
+    device: LayerPosterior,
+    known: RwLock<HashMap<LayerShape, LayerPosterior, foldhash::fast::FixedState>>,
     stored: StoredModel,
 }
 
-impl std::fmt::Debug for Model {
+impl std::fmt::Debug for LatencyModel {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.stored.fmt(formatter)
     }
 }
 
-impl Model {
+impl LatencyModel {
     /// Fits the process below a guess.
     pub fn fit(
         guess: Guess,
-        parameters: Parameters,
+        parameters: HyperParameters,
         rows: &[&Features],
         lines: Vec<String>,
         latencies_ms: &[f64],
@@ -134,8 +134,8 @@ impl Model {
 
     fn ready(guess: Guess, stored: StoredModel, rows: &[&Features]) -> Result<Self, FitError> {
         let guesses: Vec<f64> = rows.iter().map(|row| guess.latency_ms(row)).collect();
-        let process = Process::fit(stored.parameters, rows, guess.rates(), &guesses, &stored.residuals)?;
-        let device = process.know_device();
+        let process = LayerProcess::fit(stored.parameters, rows, guess.rates(), &guesses, &stored.residuals)?;
+        let device = process.device_posterior();
         Ok(Self { guess, process, device, known: RwLock::default(), stored })
     }
 
@@ -166,7 +166,7 @@ impl Model {
     }
 
     /// The other device's model that is the first guess, if it is one.
-    pub fn other(&self) -> Option<&Arc<Model>> {
+    pub fn other(&self) -> Option<&Arc<LatencyModel>> {
         match &self.guess {
             Guess::Rates(_) => None,
             Guess::Warm { model, .. } => Some(model),
@@ -196,7 +196,7 @@ impl Model {
         }
     }
 
-    fn predict_layers(&self, features: &Features, layers: &[(&Known, u32)]) -> (f64, f64) {
+    fn predict_layers(&self, features: &Features, layers: &[(&LayerPosterior, u32)]) -> (f64, f64) {
         let by_rates: f64 = layers.iter().map(|(known, count)| f64::from(*count) * known.guess_ms).sum();
         let guess_ms = by_rates * self.guess.transferred(features);
         let Expected { mean, deviation } = self.process.expect(&self.device, layers, guess_ms);
@@ -212,7 +212,7 @@ impl Model {
     fn know(&self, features: &Features) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         for (shape, _) in features.shapes() {
-            known.entry(*shape).or_insert_with(|| self.process.know(*shape, self.guess.rates()));
+            known.entry(*shape).or_insert_with(|| self.process.layer_posterior(*shape, self.guess.rates()));
         }
     }
 }

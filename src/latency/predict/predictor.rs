@@ -31,8 +31,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::model::{Model, StoredModel};
-use super::selection::{self, Candidate, FitSettings, Judged, SourceScale};
+use super::model::{LatencyModel, StoredModel};
+use super::selection::{self, FitRecord, FitSettings, PredictorPart, SourceScale};
 use crate::device::Description;
 use crate::latency::data::DataSet;
 use crate::latency::data::features::{COUNT, Feature, Features};
@@ -87,8 +87,8 @@ impl Provenance {
 /// A fitted predictor.
 #[derive(Debug, Clone)]
 pub struct Predictor {
-    model: Arc<Model>,
-    judged: Judged,
+    model: Arc<LatencyModel>,
+    judged: FitRecord,
     provenance: Provenance,
 }
 
@@ -97,7 +97,7 @@ pub struct Predictor {
 struct Stored {
     provenance: Provenance,
     features: Vec<String>,
-    judged: Judged,
+    judged: FitRecord,
     model: StoredModel,
 }
 
@@ -200,7 +200,7 @@ impl Predictor {
     }
 
     /// The parts of the predictor with their cross-validated errors, the simplest first; the last is used.
-    pub fn candidates(&self) -> &[Candidate] {
+    pub fn candidates(&self) -> &[PredictorPart] {
         &self.judged.candidates
     }
 
@@ -256,7 +256,7 @@ impl Stored {
             return Err(format!("its {} features are not the {COUNT} this program reads", self.features.len()));
         }
         let Self { provenance, judged, model, .. } = self;
-        Ok(Predictor { model: Arc::new(Model::from_stored(model)?), judged, provenance })
+        Ok(Predictor { model: Arc::new(LatencyModel::from_stored(model)?), judged, provenance })
     }
 }
 

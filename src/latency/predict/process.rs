@@ -12,7 +12,7 @@
 //! one octave of pixels or channels apart still tell much about each other (a rational quadratic kernel, Rasmussen and
 //! Williams, "Gaussian Processes for Machine Learning", section 4.2.1, with α = 1); c: by how much the device as a
 //! whole may be faster or slower. The variance of a measurement is that of the process and σ². v and σ maximise the
-//! marginal likelihood (section 5.4.1) times a log-normal prior around [`Parameters::EXPECTED`], without which twenty
+//! marginal likelihood (section 5.4.1) times a log-normal prior around [`HyperParameters::EXPECTED`], without which twenty
 //! networks would lead it astray.
 
 use ndarray::{Array1, Array2, Axis};
@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rates::Rates;
 use crate::gaussian_process::{CholeskyFactor, ln_likelihood, ln_log_normal};
-use crate::latency::data::features::{COUNT, Features, LayerShape, Place};
+use crate::latency::data::features::{COUNT, Coordinates, Features, LayerShape};
 use crate::latency::error::FitError;
 use crate::spread;
 
@@ -36,7 +36,7 @@ pub(super) const MOST_KEPT: usize = 500;
 
 /// The standard deviations of the kernel's parts; see the module's text.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Parameters {
+pub struct HyperParameters {
     /// c: the device as a whole.
     pub device: f64,
     /// s: one kind of work everywhere.
@@ -47,7 +47,7 @@ pub struct Parameters {
     pub noise: f64,
 }
 
-impl Parameters {
+impl HyperParameters {
     /// Before anything is measured.
     pub const EXPECTED: Self = Self { device: 0.05, kind: 0.5, local: 0.2, noise: 0.02 };
 
@@ -65,21 +65,21 @@ impl Parameters {
 }
 
 /// The parts of some networks: what work there is, where, and how many milliseconds each network spends on it.
-struct Parts {
+struct WorkShares {
     /// By kind of work: the distinct places, and the guessed share of each (networks by places).
-    kinds: Vec<Kind>,
+    kinds: Vec<WorkKind>,
 }
 
-struct Kind {
-    places: Vec<Place>,
+struct WorkKind {
+    places: Vec<Coordinates>,
     shares: Array2<f64>,
     /// Sums of the rows of `shares`.
     total: Array1<f64>,
 }
 
-impl Parts {
+impl WorkShares {
     fn of(rows: &[&Features], rates: &Rates, guesses_ms: &[f64]) -> Self {
-        let mut pieces: Vec<Vec<(Place, usize, f64)>> = vec![Vec::new(); COUNT];
+        let mut pieces: Vec<Vec<(Coordinates, usize, f64)>> = vec![Vec::new(); COUNT];
         for (index, (row, guess)) in rows.iter().zip(guesses_ms).enumerate() {
             for (shape, count) in row.shapes() {
                 for work in shape.work() {
@@ -88,7 +88,7 @@ impl Parts {
                 }
             }
         }
-        Self { kinds: pieces.into_iter().map(|pieces| Kind::of(pieces, rows.len())).collect() }
+        Self { kinds: pieces.into_iter().map(|pieces| WorkKind::of(pieces, rows.len())).collect() }
     }
 
     /// The kernel's two parts: of the kinds everywhere, and local, both networks by networks.
@@ -103,9 +103,9 @@ impl Parts {
     }
 }
 
-impl Kind {
-    fn of(pieces: Vec<(Place, usize, f64)>, networks: usize) -> Self {
-        let mut places: Vec<Place> = pieces.iter().map(|(place, ..)| *place).collect();
+impl WorkKind {
+    fn of(pieces: Vec<(Coordinates, usize, f64)>, networks: usize) -> Self {
+        let mut places: Vec<Coordinates> = pieces.iter().map(|(place, ..)| *place).collect();
         places.sort_by(order);
         places.dedup();
         let mut shares = Array2::zeros((networks, places.len()));
@@ -125,28 +125,28 @@ impl Kind {
     }
 }
 
-fn order(a: &Place, b: &Place) -> std::cmp::Ordering {
+fn order(a: &Coordinates, b: &Coordinates) -> std::cmp::Ordering {
     let by = |axis: usize| a[axis].total_cmp(&b[axis]);
     by(0).then_with(|| by(1)).then_with(|| by(2))
 }
 
 /// 1 / (1 + d² / 2) for two places at a distance d.
-fn closeness(a: &Place, b: &Place) -> f32 {
+fn closeness(a: &Coordinates, b: &Coordinates) -> f32 {
     let squares = a.iter().zip(b).map(|(a, b)| (a - b) * (a - b));
     1.0 / (1.0 + 0.5 * squares.sum::<f32>())
 }
 
 /// A fitted process.
-pub(super) struct Process {
-    parameters: Parameters,
-    kinds: Vec<Kind>,
+pub(super) struct LayerProcess {
+    parameters: HyperParameters,
+    kinds: Vec<WorkKind>,
     factor: CholeskyFactor,
     /// K⁻¹ r.
     weights: Array1<f64>,
 }
 
 /// What the process knows of one layer, so that a network is but a sum.
-pub(super) struct Known {
+pub(super) struct LayerPosterior {
     /// First guess in milliseconds.
     pub guess_ms: f64,
     /// Expected correction in milliseconds, to be divided by the network's guess.
@@ -154,7 +154,7 @@ pub(super) struct Known {
     /// L⁻¹ k, in milliseconds likewise.
     explained_ms: Vec<f32>,
     /// Guessed milliseconds of each piece of work.
-    pieces: Vec<(usize, Place, f32)>,
+    pieces: Vec<(usize, Coordinates, f32)>,
 }
 
 /// What is expected of ln(latency / first guess).
@@ -165,7 +165,7 @@ pub(super) struct Expected {
     pub deviation: f64,
 }
 
-impl Process {
+impl LayerProcess {
     /// The likeliest parameters for `residuals` (ln(latency / guess), one per row), with a prior around `around`, and
     /// the logarithm of their likelihood and prior.
     pub fn choose(
@@ -173,14 +173,14 @@ impl Process {
         rates: &Rates,
         guesses_ms: &[f64],
         residuals: &[f64],
-        around: Parameters,
-    ) -> Result<(f64, Parameters), FitError> {
+        around: HyperParameters,
+    ) -> Result<(f64, HyperParameters), FitError> {
         let kept = spread(rows.len(), MOST_CHOOSING);
         let (rows, guesses_ms) = (pick(rows, &kept), pick(guesses_ms, &kept));
         let residuals = pick(residuals, &kept);
-        let [everywhere, local] = Parts::of(&rows, rates, &guesses_ms).kernels(rows.len());
-        let mut best: Option<(f64, Parameters)> = None;
-        for (parameters, prior) in Parameters::tried(around) {
+        let [everywhere, local] = WorkShares::of(&rows, rates, &guesses_ms).kernels(rows.len());
+        let mut best: Option<(f64, HyperParameters)> = None;
+        for (parameters, prior) in HyperParameters::tried(around) {
             let Some(factor) = factor(&kernel(&everywhere, &local, parameters)) else { continue };
             let weights = factor.unwhiten(factor.whiten(&residuals));
             let likelihood = ln_likelihood(&factor, &residuals, &weights) + prior;
@@ -193,13 +193,13 @@ impl Process {
 
     /// Fits `residuals` (ln(latency / guess), one per row) with these parameters. At most [`MOST_KEPT`] rows.
     pub fn fit(
-        parameters: Parameters,
+        parameters: HyperParameters,
         rows: &[&Features],
         rates: &Rates,
         guesses_ms: &[f64],
         residuals: &[f64],
     ) -> Result<Self, FitError> {
-        let parts = Parts::of(rows, rates, guesses_ms);
+        let parts = WorkShares::of(rows, rates, guesses_ms);
         let [everywhere, local] = parts.kernels(rows.len());
         let not_definite = || FitError::Regression("the covariance of the latencies is not positive definite".into());
         let factor = factor(&kernel(&everywhere, &local, parameters)).ok_or_else(not_definite)?;
@@ -208,7 +208,7 @@ impl Process {
     }
 
     /// What is known of one layer.
-    pub fn know(&self, shape: LayerShape, rates: &Rates) -> Known {
+    pub fn layer_posterior(&self, shape: LayerShape, rates: &Rates) -> LayerPosterior {
         let mut covariance = Array1::<f64>::zeros(self.weights.len());
         let mut pieces = Vec::new();
         for work in shape.work() {
@@ -219,7 +219,7 @@ impl Process {
             let near: Array1<f64> = kind.places.iter().map(|place| f64::from(closeness(place, &work.place))).collect();
             covariance.scaled_add(ms * self.parameters.local.powi(2), &kind.shares.dot(&near));
         }
-        Known {
+        LayerPosterior {
             guess_ms: pieces.iter().map(|(.., ms)| f64::from(*ms)).sum(),
             correction_ms: covariance.dot(&self.weights),
             explained_ms: self.explained(&covariance),
@@ -228,9 +228,9 @@ impl Process {
     }
 
     /// What is known of the device as a whole, apart from any layer, as if it were a layer of one millisecond.
-    pub fn know_device(&self) -> Known {
+    pub fn device_posterior(&self) -> LayerPosterior {
         let covariance = Array1::from_elem(self.weights.len(), self.parameters.device.powi(2));
-        Known {
+        LayerPosterior {
             guess_ms: 0.0,
             correction_ms: covariance.dot(&self.weights),
             explained_ms: self.explained(&covariance),
@@ -244,7 +244,7 @@ impl Process {
     }
 
     /// What is expected of a network with these layers, each with its number, whose first guess is `guess_ms`.
-    pub fn expect(&self, device: &Known, layers: &[(&Known, u32)], guess_ms: f64) -> Expected {
+    pub fn expect(&self, device: &LayerPosterior, layers: &[(&LayerPosterior, u32)], guess_ms: f64) -> Expected {
         let mut explained: Vec<f32> = device.explained_ms.iter().map(|value| value * guess_ms as f32).collect();
         let mut correction_ms = device.correction_ms * guess_ms;
         for (known, count) in layers {
@@ -260,7 +260,7 @@ impl Process {
     }
 
     /// The layers' variance before anything was measured, times the square of the guess.
-    fn prior(&self, layers: &[(&Known, u32)]) -> f64 {
+    fn prior(&self, layers: &[(&LayerPosterior, u32)]) -> f64 {
         let (mut everywhere, mut local) = (0.0, 0.0);
         let pieces = Pieces::of(layers);
         for pieces in pieces.by_kind() {
@@ -274,12 +274,12 @@ impl Process {
 
 /// The `count` networks whose measurements teach most about all of `rows`, in this order: each lowers the variance that
 /// the process expects, summed over `rows`, furthest. Nothing needs to have been measured. Cost: rows² · count.
-pub(in crate::latency) fn most_informative(rows: &[&Features], count: usize, expected: Parameters) -> Vec<usize> {
+pub(in crate::latency) fn most_informative(rows: &[&Features], count: usize, expected: HyperParameters) -> Vec<usize> {
     let rates = Rates::nominal();
     let guesses: Vec<f64> = rows.iter().map(|row| rates.latency_ms(row)).collect();
-    let [everywhere, local] = Parts::of(rows, &rates, &guesses).kernels(rows.len());
+    let [everywhere, local] = WorkShares::of(rows, &rates, &guesses).kernels(rows.len());
     let noise = expected.noise.powi(2);
-    let mut covariance = kernel(&everywhere, &local, Parameters { noise: 0.0, ..expected });
+    let mut covariance = kernel(&everywhere, &local, HyperParameters { noise: 0.0, ..expected });
     let mut left: Vec<usize> = (0..rows.len()).collect();
     let mut order = Vec::with_capacity(count);
     while order.len() < count && !left.is_empty() {
@@ -306,13 +306,13 @@ struct Pieces {
 
 #[derive(Clone, Copy)]
 struct Piece {
-    place: Place,
+    place: Coordinates,
     ms: f32,
 }
 
 impl Pieces {
     /// Sorts by counting: predictions are made by the hundred thousand.
-    fn of(layers: &[(&Known, u32)]) -> Self {
+    fn of(layers: &[(&LayerPosterior, u32)]) -> Self {
         let mut ends = [0; COUNT];
         layers.iter().flat_map(|(known, _)| &known.pieces).for_each(|(kind, ..)| ends[*kind] += 1);
         let mut count = 0;
@@ -354,8 +354,8 @@ pub(super) fn pick<T: Copy>(values: &[T], indices: &[usize]) -> Vec<T> {
     indices.iter().map(|&index| values[index]).collect()
 }
 
-fn kernel(everywhere: &Array2<f64>, local: &Array2<f64>, parameters: Parameters) -> Array2<f64> {
-    let Parameters { device, kind, local: variation, noise } = parameters;
+fn kernel(everywhere: &Array2<f64>, local: &Array2<f64>, parameters: HyperParameters) -> Array2<f64> {
+    let HyperParameters { device, kind, local: variation, noise } = parameters;
     let mut kernel = everywhere * kind.powi(2) + local * variation.powi(2) + device.powi(2);
     kernel.diag_mut().iter_mut().for_each(|value| *value += noise.powi(2));
     kernel

@@ -18,8 +18,8 @@ use std::sync::Arc;
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-use super::model::{Guess, Model, Start};
-use super::process::{MOST_KEPT, Parameters, Process, pick};
+use super::model::{Guess, LatencyModel, WarmStart};
+use super::process::{HyperParameters, LayerProcess, MOST_KEPT, pick};
 use super::rates::Rates;
 use crate::latency::data::DataSet;
 use crate::latency::data::features::Features;
@@ -63,7 +63,7 @@ const SCALE_ROUNDS: usize = 8;
 /// What predicts, from the simplest to the one that is used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum CandidateKind {
+pub enum PartKind {
     /// Typical rates, or another device's, times one factor.
     Scaled,
     /// The first guess: fitted rates, beside what was taken over from another device.
@@ -72,7 +72,7 @@ pub enum CandidateKind {
     Process,
 }
 
-impl CandidateKind {
+impl PartKind {
     /// For people.
     pub fn name(self) -> &'static str {
         match self {
@@ -85,9 +85,9 @@ impl CandidateKind {
 
 /// One part of the predictor, judged.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Candidate {
+pub struct PredictorPart {
     /// What predicts.
-    pub kind: CandidateKind,
+    pub kind: PartKind,
     /// Cross-validated mean absolute relative error in percent.
     pub mape: f64,
 }
@@ -103,8 +103,8 @@ pub struct SourceScale {
 
 /// Everything a fit found.
 pub(super) struct Fitted {
-    pub model: Model,
-    pub judged: Judged,
+    pub model: LatencyModel,
+    pub judged: FitRecord,
     /// One prediction per measurement, from models that have not seen it, on its own source's scale: milliseconds and
     /// deviation.
     pub held_out: Vec<(f64, f64)>,
@@ -112,16 +112,16 @@ pub(super) struct Fitted {
 
 /// What a fit learnt about itself.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct Judged {
+pub(super) struct FitRecord {
     pub scales: Vec<SourceScale>,
-    pub candidates: Vec<Candidate>,
+    pub candidates: Vec<PredictorPart>,
     pub level: f64,
     /// q of the interval predicted · exp(± q d).
     pub deviations: f64,
 }
 
 /// Fits `data`, from another device's model if there is one.
-pub(super) fn fit(data: &DataSet, warm: Option<&Arc<Model>>, settings: FitSettings) -> Result<Fitted, FitError> {
+pub(super) fn fit(data: &DataSet, warm: Option<&Arc<LatencyModel>>, settings: FitSettings) -> Result<Fitted, FitError> {
     if !(settings.level > 0.0 && settings.level < 1.0) {
         return Err(FitError::Level(settings.level));
     }
@@ -131,22 +131,22 @@ pub(super) fn fit(data: &DataSet, warm: Option<&Arc<Model>>, settings: FitSettin
     let order = data.sorted();
     let sorted = data.select(&order);
     let scales = source_scales(&sorted);
-    let problem = Problem::new(&sorted, warm, &scales);
+    let problem = FitProblem::new(&sorted, warm, &scales);
     let everything: Vec<usize> = (0..sorted.len()).collect();
     let chosen = problem.choose(&everything)?;
     let trials = problem.cross_validate(chosen, settings.seed)?;
     let mape = |of: fn(&Trial) -> f64| metrics::mape(&trials.iter().map(of).collect::<Vec<_>>(), &problem.latencies);
     let candidates = vec![
-        Candidate { kind: CandidateKind::Scaled, mape: mape(|trial| trial.scaled_ms) },
-        Candidate { kind: CandidateKind::Guess, mape: mape(|trial| trial.guess_ms) },
-        Candidate { kind: CandidateKind::Process, mape: mape(|trial| trial.predicted.0) },
+        PredictorPart { kind: PartKind::Scaled, mape: mape(|trial| trial.scaled_ms) },
+        PredictorPart { kind: PartKind::Guess, mape: mape(|trial| trial.guess_ms) },
+        PredictorPart { kind: PartKind::Process, mape: mape(|trial| trial.predicted.0) },
     ];
     let deviations = conformal_deviations(&trials, &problem.latencies, settings.level);
     let mut held_out = vec![(0.0, 0.0); data.len()];
     for ((at, row), trial) in order.iter().zip(sorted.measurements()).zip(&trials) {
         held_out[*at] = (trial.predicted.0 * scale_of(&scales, &row.source), trial.predicted.1);
     }
-    let judged = Judged { scales, candidates, level: settings.level, deviations };
+    let judged = FitRecord { scales, candidates, level: settings.level, deviations };
     Ok(Fitted { model: problem.fit(&everything, chosen)?, judged, held_out })
 }
 
@@ -155,18 +155,18 @@ pub(super) fn scale_of(scales: &[SourceScale], source: &str) -> f64 {
     scales.iter().find(|entry| entry.source == source).map_or(1.0, |entry| entry.scale)
 }
 
-struct Problem<'a> {
+struct FitProblem<'a> {
     rows: Vec<&'a Features>,
     lines: Vec<String>,
     latencies: Vec<f64>,
-    warm: Option<&'a Arc<Model>>,
+    warm: Option<&'a Arc<LatencyModel>>,
 }
 
 /// What a fit goes by.
 #[derive(Clone, Copy)]
 struct Chosen<'a> {
-    start: Option<Start<'a>>,
-    parameters: Parameters,
+    start: Option<WarmStart<'a>>,
+    parameters: HyperParameters,
 }
 
 /// What models that have not seen a network make of it.
@@ -178,8 +178,8 @@ struct Trial {
     predicted: (f64, f64),
 }
 
-impl<'a> Problem<'a> {
-    fn new(data: &'a DataSet, warm: Option<&'a Arc<Model>>, scales: &[SourceScale]) -> Self {
+impl<'a> FitProblem<'a> {
+    fn new(data: &'a DataSet, warm: Option<&'a Arc<LatencyModel>>, scales: &[SourceScale]) -> Self {
         let rows = data.measurements();
         Self {
             rows: rows.iter().map(|row| &row.features).collect(),
@@ -197,7 +197,7 @@ impl<'a> Problem<'a> {
     fn choose(&self, seen: &[usize]) -> Result<Chosen<'a>, FitError> {
         let starts = match self.warm {
             None => vec![None],
-            Some(model) => TRANSFERS.map(|transfer| Some(Start { model, transfer })).to_vec(),
+            Some(model) => TRANSFERS.map(|transfer| Some(WarmStart { model, transfer })).to_vec(),
         };
         let (rows, latencies) = self.seen(seen);
         let mut likeliest: Option<(f64, Chosen<'a>)> = None;
@@ -206,7 +206,7 @@ impl<'a> Problem<'a> {
             let guesses: Vec<f64> = rows.iter().map(|row| guess.latency_ms(row)).collect();
             let residuals: Vec<f64> = latencies.iter().zip(&guesses).map(|(ms, guess)| (ms / guess).ln()).collect();
             let (likelihood, parameters) =
-                Process::choose(&rows, guess.rates(), &guesses, &residuals, guess.expected())?;
+                LayerProcess::choose(&rows, guess.rates(), &guesses, &residuals, guess.expected())?;
             if likeliest.is_none_or(|(most, _)| likelihood > most) {
                 likeliest = Some((likelihood, Chosen { start, parameters }));
             }
@@ -215,12 +215,12 @@ impl<'a> Problem<'a> {
     }
 
     /// The guess is fitted to all, the process to as many as it keeps.
-    fn fit(&self, seen: &[usize], chosen: Chosen<'_>) -> Result<Model, FitError> {
+    fn fit(&self, seen: &[usize], chosen: Chosen<'_>) -> Result<LatencyModel, FitError> {
         let (rows, latencies) = self.seen(seen);
         let guess = Guess::fit(chosen.start, &rows, &latencies);
         let kept = pick(seen, &spread(seen.len(), MOST_KEPT));
         let lines = kept.iter().map(|&row| self.lines[row].clone()).collect();
-        Model::fit(guess, chosen.parameters, &pick(&self.rows, &kept), lines, &pick(&self.latencies, &kept))
+        LatencyModel::fit(guess, chosen.parameters, &pick(&self.rows, &kept), lines, &pick(&self.latencies, &kept))
     }
 
     fn cross_validate(&self, chosen: Chosen<'_>, seed: u64) -> Result<Vec<Trial>, FitError> {
@@ -269,7 +269,7 @@ fn source_scales(data: &DataSet) -> Vec<SourceScale> {
         return scales;
     };
     for _ in 0..SCALE_ROUNDS {
-        let problem = Problem::new(data, None, &scales);
+        let problem = FitProblem::new(data, None, &scales);
         let rates = Rates::fit(&problem.rows, &problem.latencies);
         for entry in scales.iter_mut().filter(|entry| entry.source != reference.source) {
             let of_source = data.measurements().iter().filter(|row| row.source == entry.source);

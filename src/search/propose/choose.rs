@@ -1,10 +1,11 @@
-//! Choosing what to train: the models of accuracy and latency rank what the proposer, and variations of the best
-//! networks so far, have to offer; then variations of what they rank highest, four times.
+//! Choosing what to train. The acquisition function is expected improvement ([`super::acquisition`]) on the best reward that
+//! is expected of any network tried. It ranks the proposer's samples and mutations of the best networks so far; then,
+//! four times over, mutations of what ranks highest.
 //!
-//! A network's score is its expected improvement on the best reward that is believed of any network tried
-//! ([`super::acquisition`]). A batch is what scores highest, but for its last network, which is chosen as if the accuracies
-//! were ten times as uncertain (`benches/SEARCH.md` has what each of these gives). The first networks of a run, when nothing
-//! is known, are those of the proposer's samples inside the latency window that lie farthest from each other.
+//! A batch is what ranks highest, but for its last network: that is the highest when every accuracy is taken for ten times
+//! as uncertain, which explores. The first networks of a run, when nothing is known, are a maximin design: of the proposer's
+//! samples inside the latency window always the one farthest from those chosen and tried. `benches/SEARCH.md` has what
+//! each of these gives.
 //!
 //! Everything here follows from the evaluations and timings of closed steps and the step's generator.
 
@@ -19,11 +20,11 @@ use crate::search::error::SearchError;
 use crate::search::model::{Latencies, Normal};
 use crate::store::BeyondLimits;
 
-/// How much more uncertain than believed an accuracy counts for the last choice of a batch.
-const CURIOSITY: f64 = 10.0;
-/// Rounds of variations: of the best networks tried, then of the most promising on offer.
+/// Factor of the accuracies' deviations for the last choice of a batch.
+const EXPLORATION: f64 = 10.0;
+/// Rounds of mutations: of the best networks tried, then of the highest ranked candidates.
 const ROUNDS: usize = 5;
-/// A candidate on offer, with what is believed of it.
+/// A candidate to be ranked, with its posterior.
 struct Offer {
     candidate: Candidate,
     origin: Origin,
@@ -32,21 +33,21 @@ struct Offer {
 
 /// What a step trains, and how it was found.
 #[derive(Default)]
-pub struct Choice {
+pub struct Chosen {
     /// The networks to train.
     pub chosen: Vec<Candidate>,
     /// Those of them that the proposer itself sampled.
     pub own: usize,
     /// New networks that were looked at.
     pub considered: usize,
-    /// Variations that no training may be spent on.
+    /// Mutations that no training may be spent on.
     pub beyond_limits: BeyondLimits,
     /// The greatest expected improvement among them; none while nothing is known.
     pub improvement: Option<f64>,
 }
 
 impl Guide<'_> {
-    /// Chooses `wanted` networks to train from what the proposer sampled and variations of the best.
+    /// Chooses `wanted` networks to train from what the proposer sampled and mutations of the best.
     ///
     /// # Errors
     /// A sequence that is not of the space.
@@ -56,14 +57,14 @@ impl Guide<'_> {
         wanted: usize,
         latencies: &Latencies,
         random: &mut Random,
-    ) -> Result<Choice, SearchError> {
+    ) -> Result<Chosen, SearchError> {
         let tried = self.tried.iter().map(|tried| tried.digest.clone()).chain(self.failed.iter().cloned());
         let mut pool = Pool::new(self.settings, &self.layout, tried);
         let options = &self.settings.search;
-        let in_a_round = (options.guide.variations * options.sampled_per_step as f64) as usize / ROUNDS;
+        let in_a_round = (options.guide.mutations * options.sampled_per_step as f64) as usize / ROUNDS;
         let own = pool.admit(sampled);
         if self.missing() > 0 {
-            return Ok(self.spread(own, wanted, latencies));
+            return Ok(self.maximin(own, wanted, latencies));
         }
         let standings = self.standings(latencies);
         let best = standings.first().map_or(0.0, |standing| standing.reward);
@@ -72,12 +73,12 @@ impl Guide<'_> {
             standings.into_iter().take(PARENTS).map(|standing| standing.tokens).collect();
         for round in 0..ROUNDS {
             if round > 0 {
-                parents = self.most_promising(&offers, best);
+                parents = self.highest_ranked(&offers, best);
             }
-            let variations = pool.variations(&parents, in_a_round, random)?;
-            offers.extend(self.offers(variations, Origin::Variation, latencies));
+            let mutations = pool.mutations(&parents, in_a_round, random)?;
+            offers.extend(self.offers(mutations, Origin::Mutation, latencies));
         }
-        Ok(Choice { beyond_limits: pool.beyond_limits, ..self.batch(&offers, wanted, best) })
+        Ok(Chosen { beyond_limits: pool.beyond_limits, ..self.batch(&offers, wanted, best) })
     }
 
     fn offers(&self, candidates: Vec<Candidate>, origin: Origin, latencies: &Latencies) -> Vec<Offer> {
@@ -90,22 +91,23 @@ impl Guide<'_> {
         candidates.into_par_iter().map(offer).collect()
     }
 
-    /// The tokens of the few offers that promise most.
-    fn most_promising(&self, offers: &[Offer], best: f64) -> Vec<Vec<usize>> {
+    /// The tokens of the few that rank highest.
+    fn highest_ranked(&self, offers: &[Offer], best: f64) -> Vec<Vec<usize>> {
         let few = self.ranked(offers, 1.0, best).into_iter().take(PARENTS);
         few.map(|(_, offer)| offer.candidate.proposal.tokens.clone()).collect()
     }
 
-    /// The offers by what they promise beyond `best`, were their accuracies so many times as uncertain as they are.
+    /// The candidates by their expected improvement on `best`, highest first, with the accuracies' deviations multiplied by
+    /// `exploration`.
     fn ranked<'o>(
         &self,
         offers: impl IntoIterator<Item = &'o Offer>,
-        curiosity: f64,
+        exploration: f64,
         best: f64,
     ) -> Vec<(f64, &'o Offer)> {
         let score = |offer: &'o Offer| {
             let Normal { mean, deviation } = offer.belief.accuracy;
-            let accuracy = Normal { mean, deviation: curiosity * deviation };
+            let accuracy = Normal { mean, deviation: exploration * deviation };
             (Belief { accuracy, ..offer.belief }.improvement(&self.settings.target, best), offer)
         };
         let mut scored: Vec<_> = offers.into_iter().map(score).collect();
@@ -113,24 +115,24 @@ impl Guide<'_> {
         scored
     }
 
-    /// What promises most, and one network out of curiosity.
-    fn batch(&self, offers: &[Offer], wanted: usize, best: f64) -> Choice {
+    /// What ranks highest, and one network that explores.
+    fn batch(&self, offers: &[Offer], wanted: usize, best: f64) -> Chosen {
         let ranked = self.ranked(offers, 1.0, best);
-        let curious = usize::from(wanted > 1);
-        let (first, others) = ranked.split_at(ranked.len().min(wanted - curious));
-        let others = self.ranked(others.iter().map(|(_, offer)| *offer), CURIOSITY, best);
-        let chosen: Vec<&Offer> = first.iter().chain(others.iter().take(curious)).map(|(_, offer)| *offer).collect();
-        Choice {
+        let exploring = usize::from(wanted > 1);
+        let (first, others) = ranked.split_at(ranked.len().min(wanted - exploring));
+        let others = self.ranked(others.iter().map(|(_, offer)| *offer), EXPLORATION, best);
+        let chosen: Vec<&Offer> = first.iter().chain(others.iter().take(exploring)).map(|(_, offer)| *offer).collect();
+        Chosen {
             own: chosen.iter().filter(|offer| offer.origin == Origin::Proposer).count(),
             chosen: chosen.into_iter().map(|offer| offer.candidate.clone()).collect(),
             considered: offers.len(),
             improvement: ranked.first().map(|(score, _)| *score),
-            ..Choice::default()
+            ..Chosen::default()
         }
     }
 
-    /// Candidates inside the latency window that lie far from each other; the nearest outside where too few are.
-    fn spread(&self, candidates: Vec<Candidate>, wanted: usize, latencies: &Latencies) -> Choice {
+    /// A maximin design of the candidates inside the latency window, and of the nearest outside where those are too few.
+    fn maximin(&self, candidates: Vec<Candidate>, wanted: usize, latencies: &Latencies) -> Chosen {
         let considered = candidates.len();
         let predicted: Vec<f64> = candidates.iter().map(|candidate| latencies.expected(candidate)).collect();
         let target_ms = self.settings.target.latency_ms();
@@ -148,7 +150,7 @@ impl Guide<'_> {
             let farthest = (0..left.len()).max_by(|&a, &b| distances[a].total_cmp(&distances[b]).then(b.cmp(&a)));
             chosen.push(left.remove(farthest.unwrap_or(0)).clone());
         }
-        Choice { own: chosen.len(), chosen, considered, ..Choice::default() }
+        Chosen { own: chosen.len(), chosen, considered, ..Chosen::default() }
     }
 }
 
@@ -167,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_chosen_promises_more_than_thousands_of_variations_of_the_best_tried() {
+    fn what_is_chosen_is_expected_to_be_better_than_thousands_of_mutations_of_the_best_tried() {
         // No latency is too long: accuracy alone counts.
         let text = "seed = 1\n[space]\npreset = \"mnasnet\"\n[target]\nlatency_ms = 1e6\nreward = \"hard\"\n\
                     [accuracy]\nkind = \"simulated\"\n[budget]\nevaluations = 1\n";
@@ -207,9 +209,9 @@ mod tests {
         let parents: Vec<Vec<usize>> =
             guide.standings(&latencies).into_iter().take(PARENTS).map(|standing| standing.tokens).collect();
         let mut pool = Pool::new(&settings, &guide.layout, tried.iter().map(|candidate| candidate.digest.clone()));
-        let variations = pool.variations(&parents, 2000, random).unwrap();
+        let mutations = pool.mutations(&parents, 2000, random).unwrap();
         let choice = guide.choose((0..64).map(|_| drawn(random)).collect(), 4, &latencies, random).unwrap();
         assert!(choice.considered <= 64 * 6, "{}", choice.considered);
-        assert!(best(&choice.chosen) > best(&variations), "{} and {}", best(&choice.chosen), best(&variations));
+        assert!(best(&choice.chosen) > best(&mutations), "{} and {}", best(&choice.chosen), best(&mutations));
     }
 }

@@ -8,7 +8,7 @@ use crate::search::error::ProposerError;
 use crate::search::seeds::generator;
 use crate::space::Space;
 
-struct Policy {
+struct PolicyProposer {
     controller: Controller,
 }
 
@@ -30,10 +30,10 @@ pub fn make(
         None => Controller::new(&sizes, settings, &mut generator(seed, 0, "controller")),
         Some(bytes) => Controller::from_bytes(bytes, &sizes, settings),
     };
-    Ok(Box::new(Policy { controller: controller.map_err(problem)? }))
+    Ok(Box::new(PolicyProposer { controller: controller.map_err(problem)? }))
 }
 
-impl Policy {
+impl PolicyProposer {
     /// The batch as the controller wants it. What others proposed gets the probabilities of the present policy.
     fn experiences(&self, batch: &[(Proposal, f64)]) -> Result<Vec<Experience>, ProposerError> {
         let foreign = batch.iter().map(|(proposal, _)| proposal).filter(|p| p.log_probabilities.is_empty());
@@ -51,7 +51,7 @@ impl Policy {
     }
 }
 
-impl Proposer for Policy {
+impl Proposer for PolicyProposer {
     fn propose(&mut self, count: usize, random: &mut Random) -> Result<Vec<Proposal>, ProposerError> {
         let sampled = self.controller.sample(count, random).into_iter();
         Ok(sampled.map(|s| Proposal { tokens: s.tokens, log_probabilities: s.log_probabilities }).collect())

@@ -1,8 +1,8 @@
-//! The candidates a step chooses from: the proposer's own, and variations of given networks, the parents.
+//! The candidates a step chooses from: the proposer's own, and mutations of given networks, the parents.
 //!
-//! A variation is, with equal chance, a parent with one to three tokens changed, or the child of two: each token, or each
-//! whole block, from either, and every second child with one token changed as well. Who the parents are is for
-//! [`super::guide`] to say: the best by what is believed of them, not the luckiest observations.
+//! A mutation is, with equal chance, a parent with one to three tokens changed, or the child of two: each token, or each
+//! whole block, from either, and every second child with one token changed as well. The parents are
+//! chosen by their posterior ([`super::choose`]), not by their observed accuracy, which is partly luck.
 
 use std::collections::HashSet;
 
@@ -15,7 +15,7 @@ use crate::search::model::Layout;
 use crate::search::settings::Settings;
 use crate::store::BeyondLimits;
 
-/// Networks whose variations are tried at once.
+/// Networks whose mutations are tried at once.
 pub const PARENTS: usize = 12;
 
 /// Who proposed a candidate.
@@ -23,15 +23,15 @@ pub const PARENTS: usize = 12;
 pub enum Origin {
     /// The proposer: the policy.
     Proposer,
-    /// A variation.
-    Variation,
+    /// A mutation.
+    Mutation,
 }
 
 /// Makes new candidates, each network once.
 pub struct Pool<'a> {
     settings: &'a Settings,
     layout: &'a Layout,
-    /// Variations that no training may be spent on.
+    /// Mutations that no training may be spent on.
     pub beyond_limits: BeyondLimits,
     /// Networks that are tried already, or in the pool.
     seen: HashSet<String>,
@@ -57,11 +57,11 @@ impl<'a> Pool<'a> {
             .collect()
     }
 
-    /// New ones among so many variations of the parents.
+    /// New ones among so many mutations of the parents.
     ///
     /// # Errors
     /// A sequence that is not of the space.
-    pub fn variations(
+    pub fn mutations(
         &mut self,
         parents: &[Vec<usize>],
         count: usize,
@@ -70,7 +70,7 @@ impl<'a> Pool<'a> {
         if parents.is_empty() {
             return Ok(Vec::new());
         }
-        let drawn: Vec<_> = (0..count).map(|_| self.vary(parents, random)).collect();
+        let drawn: Vec<_> = (0..count).map(|_| self.mutant(parents, random)).collect();
         self.candidates(drawn)
     }
 
@@ -87,7 +87,7 @@ impl<'a> Pool<'a> {
         Ok(self.admit(made))
     }
 
-    fn vary(&self, parents: &[Vec<usize>], random: &mut Random) -> Vec<usize> {
+    fn mutant(&self, parents: &[Vec<usize>], random: &mut Random) -> Vec<usize> {
         let one = &parents[random.gen_range(0..parents.len())];
         if random.gen_bool(0.5) {
             let changes = random.gen_range(1..=3);
@@ -131,7 +131,7 @@ mod tests {
     use std::path::Path;
 
     #[test]
-    fn variations_are_new_networks_of_the_space_made_of_their_parents() {
+    fn mutations_are_new_networks_of_the_space_made_of_their_parents() {
         let text = "[space]\npreset = \"mnasnet\"\n[target]\nlatency_ms = 10\n[accuracy]\nkind = \"simulated\"\n\
                     [budget]\nevaluations = 1\n";
         let settings = SearchFile::parse(text, "test").unwrap().check(Path::new("."), "test").unwrap();
@@ -141,7 +141,7 @@ mod tests {
         let digest =
             |tokens: &[usize]| crate::network::Network::expand(&space.decode(tokens).unwrap()).unwrap().digest();
         let mut pool = Pool::new(&settings, &layout, parents.iter().map(|tokens| digest(tokens)));
-        let children = pool.variations(&parents, 128, random).unwrap();
+        let children = pool.mutations(&parents, 128, random).unwrap();
         assert!(children.len() > 64, "{}", children.len());
         let mut digests: HashSet<String> = parents.iter().map(|tokens| digest(tokens)).collect();
         for child in &children {

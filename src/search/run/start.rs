@@ -48,7 +48,7 @@ pub fn start(file: &Path, folder: &Path, surroundings: &Surroundings) -> Result<
     let search = SearchFile::parse(&text, &name)?;
     let space_file = search.space.file.clone();
     let settings = search.check(&base, &name)?;
-    let parts = Parts::open(&settings, folder)?;
+    let parts = Opened::open(&settings, folder)?;
     let calibrations = read_calibrations(&settings).map_err(|error| RunError::Calibration(error.into()))?;
     let mut beginning = Beginning {
         files: vec![(SEARCH_FILE, text.into_bytes())],
@@ -71,19 +71,19 @@ pub fn resume(folder: &Path, change: BudgetChange, surroundings: &Surroundings) 
     change.check(ledger.evaluations_before(u64::MAX >> 1)?)?;
     let change = BudgetChange::stored(&ledger)?.then(change);
     let settings = settings_with(&ledger, change)?;
-    let parts = Parts::open(&settings, folder)?;
+    let parts = Opened::open(&settings, folder)?;
     change.store(&ledger)?;
     ledger.clear_stop()?;
     go(settings, ledger, parts, surroundings)
 }
 
 /// The trainer and the devices of a run.
-struct Parts {
+struct Opened {
     accuracy: Box<dyn Accuracy>,
     devices: Vec<Box<dyn Device>>,
 }
 
-impl Parts {
+impl Opened {
     fn open(settings: &Settings, folder: &Path) -> Result<Self, RunError> {
         let accuracy = settings.accuracy.open()?;
         let open = |(place, options): (usize, &DeviceOptions)| {
@@ -98,7 +98,7 @@ impl Parts {
 fn go(
     settings: Settings,
     mut ledger: Ledger,
-    mut parts: Parts,
+    mut parts: Opened,
     surroundings: &Surroundings,
 ) -> Result<Outcome, RunError> {
     let folder = ledger.folder().to_owned();
@@ -130,7 +130,7 @@ fn go(
 }
 
 /// Notes in the ledger what times and what trains.
-fn describe(ledger: &Ledger, parts: &Parts) -> Result<(), StoreError> {
+fn describe(ledger: &Ledger, parts: &Opened) -> Result<(), StoreError> {
     let summary = |device: &dyn Device| {
         let found = device.description();
         DeviceSummary { id: found.id, model: found.model, runtime: found.runtime, threads: found.threads }

@@ -48,7 +48,7 @@ pub enum Timing {
 /// |---|---|---|---|
 /// | `algorithm` | `"ppo"` | what proposes networks | `ppo`, `evolution`, `random` |
 /// | `sampled_per_step` | 64 | candidates sampled in one step | ≥ `trained_per_step` |
-/// | `guided` | true for `ppo` | whether a model of the accuracies seen so far ranks the samples, and variations of the best networks beside them; without it the predicted latency alone screens | |
+/// | `guided` | true for `ppo` | whether a model of the accuracies seen so far ranks the samples, and mutations of the best networks beside them; without it the predicted latency alone screens | |
 /// | `trained_per_step` | 4 | candidates trained in one step | ≥ 1 |
 /// | `warm_up_evaluations` | 12 | networks trained first, far from each other, before the model ranks | 0 to 100000 |
 /// | `timing` | `"promising"` | which networks are timed on the device: for every eight trainings the one that may yet prove to be the best, or `"all"` that are trained | |

@@ -2,7 +2,7 @@
 
 /// What is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shape {
+pub(super) enum Figure {
     Disc,
     Triangle,
     Square,
@@ -14,10 +14,18 @@ pub(super) enum Shape {
 }
 
 /// In the order in which classes take them.
-pub(super) const SHAPES: [Shape; 8] =
-    [Shape::Disc, Shape::Triangle, Shape::Square, Shape::Cross, Shape::Ring, Shape::Star, Shape::Crescent, Shape::Ell];
+pub(super) const SHAPES: [Figure; 8] = [
+    Figure::Disc,
+    Figure::Triangle,
+    Figure::Square,
+    Figure::Cross,
+    Figure::Ring,
+    Figure::Star,
+    Figure::Crescent,
+    Figure::Ell,
+];
 
-impl Shape {
+impl Figure {
     /// For folder names.
     pub(super) fn name(self) -> &'static str {
         match self {

@@ -77,11 +77,11 @@ fn what_cannot_be_said_to_a_shell_is_refused_before_it_is_said() {
     let commands = [echo().word("a\0b"), echo().variable("NOT A NAME", "1"), echo().word(long)];
     for (command, part) in commands.iter().zip(["zero byte", "whose name is not", "longer than 64 KiB"]) {
         let error = phone.shell(command, LIMIT).unwrap_err();
-        assert!(matches!(error, AdbError::Unspeakable { .. }) && error.to_string().contains(part), "{error}");
+        assert!(matches!(error, AdbError::Unsendable { .. }) && error.to_string().contains(part), "{error}");
     }
     for path in ["relative", "", "/zero\0byte"] {
         let error = phone.remove(path, LIMIT).unwrap_err();
-        assert!(matches!(error, AdbError::Unspeakable { .. }) && error.serial() == Some("liar"), "{error}");
+        assert!(matches!(error, AdbError::Unsendable { .. }) && error.serial() == Some("liar"), "{error}");
     }
 }
 

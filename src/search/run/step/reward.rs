@@ -8,13 +8,13 @@ use crate::search::run::{Carried, Search};
 use crate::store::{Experience, Step};
 
 /// A candidate of this step with its accuracy.
-pub(super) struct Judged<'a> {
+pub(super) struct Evaluated<'a> {
     pub candidate: &'a Candidate,
     accuracy: f64,
 }
 
 /// Proposals with their rewards.
-pub(super) struct Batch {
+pub(super) struct LearningBatch {
     /// Of this step.
     own: Vec<(Proposal, f64)>,
     /// Of steps before.
@@ -26,23 +26,23 @@ impl Search<'_> {
     pub(super) fn judged<'c>(
         &self,
         candidates: impl Iterator<Item = &'c Candidate>,
-    ) -> Result<Vec<Judged<'c>>, SearchError> {
+    ) -> Result<Vec<Evaluated<'c>>, SearchError> {
         let mut judged = Vec::new();
         for candidate in candidates {
             if let Some(evaluation) = self.ledger.evaluation(&candidate.digest)?
                 && let Ok(accuracy) = evaluation.outcome
             {
-                judged.push(Judged { candidate, accuracy });
+                judged.push(Evaluated { candidate, accuracy });
             }
         }
         Ok(judged)
     }
 
     /// The candidates as the proposer learns from them.
-    pub(super) fn experiences(&self, judged: &[Judged<'_>], latencies: &Latencies) -> Vec<Experience> {
+    pub(super) fn experiences(&self, judged: &[Evaluated<'_>], latencies: &Latencies) -> Vec<Experience> {
         judged
             .iter()
-            .map(|Judged { candidate, accuracy }| {
+            .map(|Evaluated { candidate, accuracy }| {
                 let measured = latencies.measured(&candidate.digest);
                 let latency_ms = measured.unwrap_or_else(|| latencies.expected(candidate));
                 Experience {
@@ -59,16 +59,26 @@ impl Search<'_> {
     }
 
     /// What the proposer learns from: the step's rewards, and those of the best networks of the run once more.
-    pub(super) fn batch(&self, judged: &[Judged<'_>], experiences: &[Experience], standings: &[Standing]) -> Batch {
+    pub(super) fn batch(
+        &self,
+        judged: &[Evaluated<'_>],
+        experiences: &[Experience],
+        standings: &[Standing],
+    ) -> LearningBatch {
         let own = judged.iter().zip(experiences);
         let own: Vec<_> = own.map(|(judged, e)| (judged.candidate.proposal.clone(), e.reward)).collect();
         let replayed = if own.is_empty() { Vec::new() } else { self.replayed(standings, judged) };
-        Batch { own, replayed }
+        LearningBatch { own, replayed }
     }
 
     /// Lets the proposer learn from the batch.
-    pub(super) fn learn(&self, batch: Batch, carried: &mut Carried<'_>, step: &mut Step) -> Result<(), SearchError> {
-        let Batch { own: mut batch, replayed } = batch;
+    pub(super) fn learn(
+        &self,
+        batch: LearningBatch,
+        carried: &mut Carried<'_>,
+        step: &mut Step,
+    ) -> Result<(), SearchError> {
+        let LearningBatch { own: mut batch, replayed } = batch;
         if !batch.is_empty() {
             step.mean_reward = Some(batch.iter().map(|(_, reward)| reward).sum::<f64>() / batch.len() as f64);
             batch.extend(replayed);
@@ -79,7 +89,7 @@ impl Search<'_> {
 
     /// The best networks of the run with the rewards they are believed to have, for the proposer to learn from once
     /// more; it weighs them by the probabilities it gives them now.
-    fn replayed(&self, standings: &[Standing], judged: &[Judged<'_>]) -> Vec<(Proposal, f64)> {
+    fn replayed(&self, standings: &[Standing], judged: &[Evaluated<'_>]) -> Vec<(Proposal, f64)> {
         if !self.settings.search.is_guided() {
             return Vec::new();
         }
