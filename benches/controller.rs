@@ -3,14 +3,14 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use mnas::controller::{Controller, Experience, Settings};
+use mnas::controller::{Controller, Experience, PpoSettings};
 use mnas::space::Space;
 
 fn controller(criterion: &mut Criterion) {
     tch::set_num_threads(1);
     let sizes = Space::preset("mnasnet").expect("a preset").token_sizes();
     let mut random = mnas::seeded(1);
-    let settings = Settings::default().check().expect("defaults are valid");
+    let settings = PpoSettings::default().check().expect("defaults are valid");
     let mut controller = Controller::new(&sizes, settings, &mut random).expect("the space has tokens");
     criterion.bench_function("controller: sample 64 sequences", |bench| {
         bench.iter(|| black_box(controller.sample(64, &mut random)));

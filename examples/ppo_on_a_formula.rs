@@ -2,14 +2,14 @@
 
 use std::error::Error;
 
-use mnas::controller::{Controller, Experience, Settings};
+use mnas::controller::{Controller, Experience, PpoSettings};
 
 /// Rewards sequences by how many of their tokens are 0 and prints how the policy gives up doubt for reward.
 pub fn main() -> Result<(), Box<dyn Error>> {
     // The one number of threads with which a saved controller continues bit for bit.
     tch::set_num_threads(1);
     let mut random = mnas::seeded(1);
-    let settings = Settings { learning_rate: 2e-3, entropy_weight: 0.01, ..Settings::default() };
+    let settings = PpoSettings { learning_rate: 2e-3, entropy_weight: 0.01, ..PpoSettings::default() };
     let mut controller = Controller::new(&[3, 4, 2, 5, 3, 4], settings.check()?, &mut random)?;
     for update in 1..=40 {
         let mut batch = Vec::new();

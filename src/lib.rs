@@ -26,7 +26,7 @@
 //! A search file says what is wanted; the run folder holds everything that finished, and [`search::resume`] goes on from
 //! it as if nothing had happened.
 //! ```
-//! use mnas::search::{Surroundings, start, summarise};
+//! use mnas::search::{RunContext, start, summarise};
 //! use mnas::store::Ledger;
 //!
 //! let folder = tempfile::tempdir()?;
@@ -39,7 +39,7 @@
 //!     budget = { evaluations = 12 }
 //!     search = { algorithm = "evolution", warm_up_measurements = 20 }
 //! "#)?;
-//! start(&file, &run, &Surroundings::default())?;
+//! start(&file, &run, &RunContext::default())?;
 //! let report = summarise(&Ledger::read(&run)?)?;
 //! let best = report.pick.best.expect("something was evaluated");
 //! assert!(report.evaluations == 12 && best.latency_ms > 0.0);

@@ -1,11 +1,11 @@
 //! The controller learns, repeats itself exactly, and computes what its formulas say.
 #![cfg(feature = "torch")]
 
-use mnas::controller::{Baseline, Controller, ControllerError, Experience, Sampled, Settings};
+use mnas::controller::{Baseline, Controller, ControllerError, Experience, PpoSettings, Sampled};
 use mnas::space::Space;
 use ndarray::Array1;
 
-fn controller(sizes: &[usize], settings: Settings, seed: u64) -> Controller {
+fn controller(sizes: &[usize], settings: PpoSettings, seed: u64) -> Controller {
     tch::set_num_threads(1);
     Controller::new(sizes, settings.check().unwrap(), &mut mnas::seeded(seed)).unwrap()
 }
@@ -40,7 +40,7 @@ fn learn(controller: &mut Controller, random: &mut mnas::Random, updates: usize)
 fn it_learns_a_wanted_sequence_from_rewards_alone_with_either_baseline() {
     for baseline in [Baseline::Value, Baseline::MovingAverage] {
         let settings =
-            Settings { hidden: 32, learning_rate: 5e-3, entropy_weight: 0.02, baseline, ..Settings::default() };
+            PpoSettings { hidden: 32, learning_rate: 5e-3, entropy_weight: 0.02, baseline, ..PpoSettings::default() };
         let (mut controller, mut random) = (controller(&SIZES, settings, 3), mnas::seeded(4));
         let mean = |controller: &Controller, random: &mut mnas::Random| {
             controller.sample(200, random).iter().map(|sampled| agreement(&sampled.tokens)).sum::<f64>() / 200.0
@@ -57,9 +57,9 @@ fn it_learns_a_wanted_sequence_from_rewards_alone_with_either_baseline() {
 fn a_fresh_policy_is_nearly_uniform_and_a_taught_one_is_not() {
     let sizes = Space::preset("mnasnet").unwrap().token_sizes();
     let mut random = mnas::seeded(1);
-    let fresh = controller(&sizes, Settings::default(), 1).sample(8, &mut random);
+    let fresh = controller(&sizes, PpoSettings::default(), 1).sample(8, &mut random);
     assert!(fresh.iter().all(|sampled| sampled.entropy > 0.98 && sampled.entropy <= 1.0 + 1e-6));
-    let settings = Settings { learning_rate: 5e-3, entropy_weight: 0.0, ..Settings::default() };
+    let settings = PpoSettings { learning_rate: 5e-3, entropy_weight: 0.0, ..PpoSettings::default() };
     let mut taught = controller(&SIZES, settings, 1);
     learn(&mut taught, &mut random, 60);
     assert!(taught.sample(8, &mut random).iter().all(|sampled| sampled.entropy < 0.5));
@@ -67,7 +67,7 @@ fn a_fresh_policy_is_nearly_uniform_and_a_taught_one_is_not() {
 
 #[test]
 fn the_probabilities_of_all_sequences_sum_to_one() {
-    let mut controller = controller(&[2, 3, 2], Settings { hidden: 8, ..Settings::default() }, 9);
+    let mut controller = controller(&[2, 3, 2], PpoSettings { hidden: 8, ..PpoSettings::default() }, 9);
     let mut random = mnas::seeded(2);
     for sharpened in [false, true] {
         let all: Vec<Vec<usize>> = (0..12).map(|i| vec![i % 2, i / 2 % 3, i / 6]).collect();
@@ -82,7 +82,7 @@ fn the_probabilities_of_all_sequences_sum_to_one() {
 
 #[test]
 fn sequences_are_drawn_as_often_as_their_probability_says() {
-    let controller = controller(&[2, 3], Settings { initial_range: 1.0, ..Settings::default() }, 5);
+    let controller = controller(&[2, 3], PpoSettings { initial_range: 1.0, ..PpoSettings::default() }, 5);
     let drawn = controller.sample(20_000, &mut mnas::seeded(6));
     for tokens in (0..6).map(|i| [i % 2, i / 2]) {
         let probability = f64::from(controller.log_probabilities(&[&tokens]).unwrap()[0].iter().sum::<f32>()).exp();
@@ -95,7 +95,7 @@ fn sequences_are_drawn_as_often_as_their_probability_says() {
 #[test]
 fn the_step_by_step_and_the_fused_pass_agree() {
     let sizes = Space::preset("mnasnet").unwrap().token_sizes();
-    let controller = controller(&sizes, Settings::default(), 7);
+    let controller = controller(&sizes, PpoSettings::default(), 7);
     let drawn = controller.sample(5, &mut mnas::seeded(8));
     let views: Vec<&[usize]> = drawn.iter().map(|sampled| sampled.tokens.as_slice()).collect();
     for (fused, sampled) in controller.log_probabilities(&views).unwrap().iter().zip(&drawn) {
@@ -107,7 +107,7 @@ fn the_step_by_step_and_the_fused_pass_agree() {
 
 #[test]
 fn the_clipped_loss_equals_a_plain_computation() {
-    let settings = Settings { baseline: Baseline::MovingAverage, epochs: 1, hidden: 16, ..Settings::default() };
+    let settings = PpoSettings { baseline: Baseline::MovingAverage, epochs: 1, hidden: 16, ..PpoSettings::default() };
     let (mut controller, mut random) = (controller(&SIZES, settings, 11), mnas::seeded(12));
     // Old log probabilities moved by up to 0.5 put ratios on both sides of both limits.
     let batch: Vec<Experience> = controller
@@ -144,7 +144,7 @@ fn the_clipped_loss_equals_a_plain_computation() {
 
 #[test]
 fn equal_seeds_draw_equal_sequences_and_others_do_not() {
-    let draw = |seed| controller(&SIZES, Settings::default(), seed).sample(10, &mut mnas::seeded(seed + 1));
+    let draw = |seed| controller(&SIZES, PpoSettings::default(), seed).sample(10, &mut mnas::seeded(seed + 1));
     assert_eq!(draw(1), draw(1));
     assert_ne!(draw(1), draw(2));
 }
@@ -154,7 +154,7 @@ fn a_loaded_controller_continues_bit_for_bit() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("controller.safetensors");
     for baseline in [Baseline::MovingAverage, Baseline::Value] {
-        let settings = Settings { baseline, ..Settings::default() };
+        let settings = PpoSettings { baseline, ..PpoSettings::default() };
         let (mut straight, mut random) = (controller(&SIZES, settings.clone(), 21), mnas::seeded(22));
         learn(&mut straight, &mut random, 4);
         straight.save(&path).unwrap();
@@ -171,21 +171,21 @@ fn a_loaded_controller_continues_bit_for_bit() {
 
 #[test]
 fn states_that_do_not_fit_are_refused() {
-    let bytes = controller(&SIZES, Settings::default(), 1).to_bytes().unwrap();
-    let valid = || Settings::default().check().unwrap();
+    let bytes = controller(&SIZES, PpoSettings::default(), 1).to_bytes().unwrap();
+    let valid = || PpoSettings::default().check().unwrap();
     let refusal = |bytes: &[u8], sizes: &[usize], settings| {
         Controller::from_bytes(bytes, sizes, settings).unwrap_err().to_string()
     };
     assert!(refusal(&bytes, &[2, 3], valid()).contains("token sizes must be [2, 3], found [2, 3, 4, 3, 2, 4]"));
     assert!(refusal(&bytes[..bytes.len() / 2], &SIZES, valid()).contains("no saved controller"));
     assert!(refusal(b"", &SIZES, valid()).contains("no saved controller"));
-    let wider = Settings { hidden: 101, ..Settings::default() }.check().unwrap();
+    let wider = PpoSettings { hidden: 101, ..PpoSettings::default() }.check().unwrap();
     assert!(refusal(&bytes, &SIZES, wider).contains("'parameters' must be"));
 }
 
 #[test]
 fn experiences_that_do_not_fit_are_refused_and_change_nothing() {
-    let mut controller = controller(&SIZES, Settings::default(), 1);
+    let mut controller = controller(&SIZES, PpoSettings::default(), 1);
     let before = controller.clone();
     let good = experience(controller.sample(1, &mut mnas::seeded(1)).remove(0), 0.5);
     let changed = |change: fn(&mut Experience)| {
@@ -206,15 +206,15 @@ fn experiences_that_do_not_fit_are_refused_and_change_nothing() {
     }
     assert_eq!(controller, before);
     assert!(matches!(
-        Controller::new(&[], Settings::default().check().unwrap(), &mut mnas::seeded(1)),
+        Controller::new(&[], PpoSettings::default().check().unwrap(), &mut mnas::seeded(1)),
         Err(ControllerError::Sizes(_))
     ));
 }
 
 #[test]
 fn settings_are_read_with_defaults_and_refused_with_their_range() {
-    let read = |text: &str| toml::from_str::<Settings>(text);
-    assert_eq!(read("").unwrap(), Settings::default());
+    let read = |text: &str| toml::from_str::<PpoSettings>(text);
+    assert_eq!(read("").unwrap(), PpoSettings::default());
     assert!(read("").unwrap().check().is_ok());
     assert_eq!(read("baseline = \"value\"").unwrap().baseline, Baseline::Value);
     assert!(read("learningrate = 1").is_err());
@@ -234,7 +234,7 @@ fn settings_are_read_with_defaults_and_refused_with_their_range() {
 #[test]
 fn no_policy_decides_wholly_however_long_it_learns_one_answer() {
     let entropy_after = |logit_bound: f64| {
-        let settings = Settings { logit_bound, learning_rate: 5e-3, entropy_weight: 0.0, ..Settings::default() };
+        let settings = PpoSettings { logit_bound, learning_rate: 5e-3, entropy_weight: 0.0, ..PpoSettings::default() };
         let (mut controller, mut random) = (controller(&SIZES, settings, 21), mnas::seeded(22));
         learn(&mut controller, &mut random, 150);
         let drawn = controller.sample(64, &mut random);

@@ -7,7 +7,7 @@ use mnas::device::{Device, DeviceError, Model};
 use mnas::external::{Answer, ExternalError, Program, Request};
 use mnas::space;
 use mnas::train::command::CommandAccuracy;
-use mnas::train::table::{StandIn, Table};
+use mnas::train::table::{AccuracyTable, StandIn};
 use mnas::train::{self, Accuracy, AccuracyError};
 
 /// Answers by the request itself, so that what was asked shows in what comes back.
@@ -230,7 +230,7 @@ fn a_table_gives_what_it_holds_and_refuses_what_it_cannot_mean() {
         fs_err::write(&path, text).unwrap();
         path
     };
-    let table = Table::load(&write(r#"{"mnasnet-a1": 0.752}"#)).unwrap();
+    let table = AccuracyTable::load(&write(r#"{"mnasnet-a1": 0.752}"#)).unwrap();
     assert_eq!(table.evaluate(&request(1)).unwrap(), 0.752);
     let other = train::Request { architecture: space::parse("mobilenet-v2").unwrap(), ..request(4) };
     assert!(matches!(table.evaluate(&other), Err(AccuracyError::Candidate { id: 4, .. })));
@@ -239,7 +239,7 @@ fn a_table_gives_what_it_holds_and_refuses_what_it_cannot_mean() {
         (r#"{"mnasnet-a1": 75}"#, "from 0 to 1, found 75"),
         (r#"{"r1_k4": 0.5}"#, "r1_k4"),
     ] {
-        let error = Table::load(&write(text)).unwrap_err().to_string();
+        let error = AccuracyTable::load(&write(text)).unwrap_err().to_string();
         assert!(error.contains(problem) && error.contains("table.json"), "{error}");
     }
 }

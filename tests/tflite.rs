@@ -30,12 +30,12 @@ fn deviation(found: &[f32], expected: &[f32]) -> f64 {
 
 #[cfg(feature = "torch")]
 fn torch(network: &Network, weights: &Weights, image: &[f32]) -> Vec<f32> {
-    use mnas::train::model::{Mode, Model};
+    use mnas::train::model::{Mode, TorchModel};
     let Shape { height, width, channels } = network.input;
     // Two OpenMP threads on a busy machine wait for each other most of the time.
     tch::set_num_threads(1);
     let image = tch::Tensor::from_slice(image).view([1, height as i64, width as i64, channels as i64]);
-    let model = Model::from_weights(network, weights).expect("the weights are the network's");
+    let model = TorchModel::from_weights(network, weights).expect("the weights are the network's");
     let logits = tch::no_grad(|| model.forward(&image.permute([0, 3, 1, 2]), Mode::Evaluate));
     Vec::try_from(logits.flatten(0, -1)).expect("logits are f32")
 }

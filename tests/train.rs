@@ -10,7 +10,7 @@ use mnas::train::data::{Dataset, LoadOptions, augment};
 use mnas::train::draw::{DrawOptions, Folder};
 use mnas::train::fit::{Recipe, fit};
 use mnas::train::full::FullOptions;
-use mnas::train::model::{Mode, Model};
+use mnas::train::model::{Mode, TorchModel};
 use mnas::train::proxy::{Proxy, ProxyOptions};
 use mnas::train::{Accuracy as _, AccuracyError, Request};
 use tch::{Device, Kind, Tensor};
@@ -36,7 +36,7 @@ fn largest(tensor: &Tensor) -> f64 {
 fn weights_go_into_the_model_and_come_out_unchanged() {
     let network = network(EVERY_LAYER);
     let weights = Weights::random(&network, &mut mnas::seeded(1));
-    let model = Model::from_weights(&network, &weights).unwrap();
+    let model = TorchModel::from_weights(&network, &weights).unwrap();
     assert_eq!(model.to_weights(), weights);
     let (matrices, vectors) = model.trained();
     let count: usize = matrices.iter().chain(&vectors).map(|tensor| tensor.numel()).sum();
@@ -47,14 +47,14 @@ fn weights_go_into_the_model_and_come_out_unchanged() {
 fn weights_of_another_network_are_refused_by_name() {
     let weights = Weights::random(&network(EVERY_LAYER), &mut mnas::seeded(1));
     let other = network("input=26 stem=12 r1_k3_s22_e3_i12_o16 head=0 classes=5");
-    let error = Model::from_weights(&other, &weights).unwrap_err().to_string();
+    let error = TorchModel::from_weights(&other, &weights).unwrap_err().to_string();
     assert!(error.contains("stem.weight") && error.contains("[12, 3, 3, 3]"), "{error}");
 }
 
 #[test]
 fn the_same_seed_draws_the_same_model_and_every_layer_has_the_shape_of_the_network() {
     let network = network(EVERY_LAYER);
-    let logits = |seed| Model::new(&network, &mut mnas::seeded(seed)).forward(&images(3, 26), Mode::Evaluate);
+    let logits = |seed| TorchModel::new(&network, &mut mnas::seeded(seed)).forward(&images(3, 26), Mode::Evaluate);
     assert_eq!(logits(1).size(), [3, 5]);
     assert!(logits(1) == logits(1));
     assert!(logits(1) != logits(2));
@@ -63,7 +63,7 @@ fn the_same_seed_draws_the_same_model_and_every_layer_has_the_shape_of_the_netwo
 #[test]
 fn evaluation_leaves_batch_norm_alone_and_training_moves_its_running_statistics() {
     let network = network(EVERY_LAYER);
-    let model = Model::new(&network, &mut mnas::seeded(3)).with_statistics_rate(1.0);
+    let model = TorchModel::new(&network, &mut mnas::seeded(3)).with_statistics_rate(1.0);
     let before = model.to_weights();
     let alone = model.forward(&images(8, 26).narrow(0, 0, 1), Mode::Evaluate);
     let together = model.forward(&images(8, 26), Mode::Evaluate).narrow(0, 0, 1);
@@ -81,7 +81,7 @@ fn evaluation_leaves_batch_norm_alone_and_training_moves_its_running_statistics(
 fn a_strided_window_pads_at_the_bottom_and_right_as_tensorflow_does() {
     // A stem of ones over an image of ones, batch norm the identity: each output is the number of taps inside.
     let network = network("input=4 stem=1 r1_k3_s11_e1_i1_o1 head=0 classes=1");
-    let mut weights = Model::new(&network, &mut mnas::seeded(1)).to_weights();
+    let mut weights = TorchModel::new(&network, &mut mnas::seeded(1)).to_weights();
     for (name, array) in &mut weights.0 {
         let value = match name.as_str() {
             "stem.weight" | "classifier.weight" => 1.0,
@@ -97,14 +97,14 @@ fn a_strided_window_pads_at_the_bottom_and_right_as_tensorflow_does() {
         }
     }
     // The residual doubles the value and the pool takes the mean of 9, 6, 6 and 4 taps in three channels.
-    let model = Model::from_weights(&network, &weights).unwrap();
+    let model = TorchModel::from_weights(&network, &weights).unwrap();
     let logit = model.forward(&Tensor::ones([1, 3, 4, 4], (Kind::Float, Device::Cpu)), Mode::Evaluate);
     assert!((logit.double_value(&[0, 0]) - 2.0 * 3.0 * (9.0 + 6.0 + 6.0 + 4.0) / 4.0).abs() < 1e-4, "{logit}");
 }
 
 #[test]
 fn every_trained_tensor_receives_a_gradient() {
-    let model = Model::new(&network(EVERY_LAYER), &mut mnas::seeded(5));
+    let model = TorchModel::new(&network(EVERY_LAYER), &mut mnas::seeded(5));
     model.forward(&images(4, 26), Mode::Train).logsumexp([1i64].as_slice(), false).sum(Kind::Float).backward();
     let (matrices, vectors) = model.trained();
     assert!(matrices.iter().chain(&vectors).all(|tensor| tensor.grad().defined()));
@@ -283,9 +283,9 @@ fn a_loss_that_is_no_number_ends_the_training_at_its_step() {
     let data =
         Dataset::load(&folder.path().join("images"), &LoadOptions { size: 16, ..LoadOptions::default() }).unwrap();
     let network = network(&format!("input=16 {TINY}"));
-    let mut weights = Model::new(&network, &mut mnas::seeded(1)).to_weights();
+    let mut weights = TorchModel::new(&network, &mut mnas::seeded(1)).to_weights();
     weights.0.get_mut("classifier.weight").unwrap().fill(f32::MAX);
-    let model = Model::from_weights(&network, &weights).unwrap();
+    let model = TorchModel::from_weights(&network, &weights).unwrap();
     let error = fit(&model, &data.train, &Recipe { epochs: 3, batch: 8, ..Recipe::default() }, &mut mnas::seeded(1))
         .unwrap_err();
     assert!(error.to_string().contains("diverged at step 1 of 15"), "{error}");

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::output::{Output, bars, interruption};
 use super::{Ending, Error, report};
-use crate::search::{self, BudgetChange, Outcome, Surroundings};
+use crate::search::{self, BudgetChange, Outcome, RunContext};
 use crate::store::Ledger;
 
 /// Arguments of `mnas search`.
@@ -45,7 +45,7 @@ pub struct StopArguments {
 
 /// Starts a run.
 pub fn search(arguments: &SearchArguments, out: Output) -> Result<Ending, Error> {
-    let outcome = search::start(&arguments.file, &arguments.run, &surroundings()?)?;
+    let outcome = search::start(&arguments.file, &arguments.run, &context()?)?;
     finish(outcome, &arguments.run, out)
 }
 
@@ -53,7 +53,7 @@ pub fn search(arguments: &SearchArguments, out: Output) -> Result<Ending, Error>
 pub fn resume(arguments: &ResumeArguments, out: Output) -> Result<Ending, Error> {
     let ResumeArguments { run, evaluations, measurements, hours } = arguments;
     let change = BudgetChange { evaluations: *evaluations, measurements: *measurements, hours: *hours };
-    let outcome = search::resume(run, change, &surroundings()?)?;
+    let outcome = search::resume(run, change, &context()?)?;
     finish(outcome, &arguments.run, out)
 }
 
@@ -81,6 +81,6 @@ fn finish(outcome: Outcome, folder: &std::path::Path, out: Output) -> Result<End
     }
 }
 
-fn surroundings() -> Result<Surroundings, Error> {
-    Ok(Surroundings { interrupted: interruption()?, bars: bars() })
+fn context() -> Result<RunContext, Error> {
+    Ok(RunContext { interrupted: interruption()?, bars: bars() })
 }

@@ -7,9 +7,9 @@
 //! for networks of this size. All random choices come from the caller's generator, none from torch's global one.
 //!
 //! ```
-//! use mnas::controller::{Controller, Experience, Settings};
+//! use mnas::controller::{Controller, Experience, PpoSettings};
 //! let mut random = mnas::seeded(1);
-//! let mut controller = Controller::new(&[2, 3, 3], Settings::default().check()?, &mut random)?;
+//! let mut controller = Controller::new(&[2, 3, 3], PpoSettings::default().check()?, &mut random)?;
 //! for _ in 0..3 {
 //!     let batch: Vec<Experience> = controller
 //!         .sample(16, &mut random)
@@ -34,7 +34,7 @@ mod state;
 
 pub use advantage::{RewardAverage, generalised_advantages};
 pub use ppo::{Experience, UpdateStatistics};
-pub use settings::{Baseline, Settings, SettingsError, ValidSettings};
+pub use settings::{Baseline, PpoSettings, PpoSettingsError, ValidPpoSettings};
 
 use rand::Rng;
 use tch::Tensor;
@@ -57,7 +57,7 @@ pub struct Sampled {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Controller {
     policy: Policy,
-    settings: ValidSettings,
+    settings: ValidPpoSettings,
     parameters: Vec<f32>,
     adam: Adam,
     rewards: RewardAverage,
@@ -98,7 +98,7 @@ impl Controller {
     ///
     /// # Errors
     /// [`ControllerError::Sizes`] if there is no token, or one without a choice.
-    pub fn new(sizes: &[usize], settings: ValidSettings, random: &mut impl Rng) -> Result<Self, ControllerError> {
+    pub fn new(sizes: &[usize], settings: ValidPpoSettings, random: &mut impl Rng) -> Result<Self, ControllerError> {
         if sizes.is_empty() || sizes.contains(&0) {
             return Err(ControllerError::Sizes(sizes.to_vec()));
         }

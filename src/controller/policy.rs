@@ -17,7 +17,7 @@
 
 use tch::{Kind, Tensor};
 
-use super::settings::Settings;
+use super::settings::PpoSettings;
 
 /// Added to the logits of choices that do not exist; finite, so that p · log p is 0 there and not NaN.
 const NEVER: f32 = -1e9;
@@ -54,8 +54,8 @@ pub(super) struct Scores {
 }
 
 impl Policy {
-    pub fn new(sizes: &[usize], settings: &Settings) -> Self {
-        let Settings { hidden, embedding, logit_bound, .. } = *settings;
+    pub fn new(sizes: &[usize], settings: &PpoSettings) -> Self {
+        let PpoSettings { hidden, embedding, logit_bound, .. } = *settings;
         Self { sizes: sizes.to_vec(), hidden: hidden as i64, embedding: embedding as i64, logit_bound }
     }
 

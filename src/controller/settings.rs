@@ -1,4 +1,4 @@
-//! Hyper-parameters of the controller: [`Settings`] as written in a file, [`ValidSettings`] as used.
+//! Hyper-parameters of the controller: [`PpoSettings`] as written in a file, [`ValidPpoSettings`] as used.
 //!
 //! | name | default | purpose | range |
 //! |---|---|---|---|
@@ -31,10 +31,10 @@ pub enum Baseline {
     Value,
 }
 
-/// Hyper-parameters before [`Settings::check`]; the module's text has the table.
+/// Hyper-parameters before [`PpoSettings::check`]; the module's text has the table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Settings {
+pub struct PpoSettings {
     /// Units of the LSTM.
     pub hidden: usize,
     /// Length of a token's input vector.
@@ -63,7 +63,7 @@ pub struct Settings {
     pub gradient_norm: f64,
 }
 
-impl Default for Settings {
+impl Default for PpoSettings {
     fn default() -> Self {
         Self {
             hidden: 100,
@@ -86,7 +86,7 @@ impl Default for Settings {
 /// A hyper-parameter outside its range.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[error("controller setting {name} must be {expected}, but is {found}")]
-pub struct SettingsError {
+pub struct PpoSettingsError {
     /// The setting.
     pub name: &'static str,
     /// Its range in words.
@@ -95,27 +95,27 @@ pub struct SettingsError {
     pub found: f64,
 }
 
-/// Settings within their ranges.
+/// PpoSettings within their ranges.
 #[derive(Debug, Clone, PartialEq)]
-pub struct ValidSettings(Settings);
+pub struct ValidPpoSettings(PpoSettings);
 
-impl std::ops::Deref for ValidSettings {
-    type Target = Settings;
+impl std::ops::Deref for ValidPpoSettings {
+    type Target = PpoSettings;
 
-    fn deref(&self) -> &Settings {
+    fn deref(&self) -> &PpoSettings {
         &self.0
     }
 }
 
-impl Settings {
+impl PpoSettings {
     /// Checks every range.
     ///
     /// # Errors
     /// The first setting outside its range.
-    pub fn check(self) -> Result<ValidSettings, SettingsError> {
+    pub fn check(self) -> Result<ValidPpoSettings, PpoSettingsError> {
         let within = |name, expected, found: f64, holds: bool| match holds {
             true => Ok(()),
-            false => Err(SettingsError { name, expected, found }),
+            false => Err(PpoSettingsError { name, expected, found }),
         };
         for (name, count) in [("hidden", self.hidden), ("embedding", self.embedding)] {
             within(name, "from 1 to 4096", count as f64, (1..=4096).contains(&count))?;
@@ -135,6 +135,6 @@ impl Settings {
         within("average_weight", "from 0 to below 1", average, (0.0..1.0).contains(&average))?;
         let norm = self.gradient_norm;
         within("gradient_norm", "above 0 and finite", norm, norm > 0.0 && norm.is_finite())?;
-        Ok(ValidSettings(self))
+        Ok(ValidPpoSettings(self))
     }
 }

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use super::{Adam, Controller, ControllerError, Policy, RewardAverage, ValidSettings};
+use super::{Adam, Controller, ControllerError, Policy, RewardAverage, ValidPpoSettings};
 
 impl Controller {
     /// The whole state as a safetensors document.
@@ -45,7 +45,7 @@ impl Controller {
     ///
     /// # Errors
     /// [`ControllerError::State`] says what does not fit.
-    pub fn from_bytes(bytes: &[u8], sizes: &[usize], settings: ValidSettings) -> Result<Self, ControllerError> {
+    pub fn from_bytes(bytes: &[u8], sizes: &[usize], settings: ValidPpoSettings) -> Result<Self, ControllerError> {
         let document = SafeTensors::deserialize(bytes).map_err(|error| ControllerError::State(error.to_string()))?;
         let saved_sizes = read(&document, "sizes", Dtype::U64, None, u64::from_le_bytes)?;
         if !saved_sizes.iter().eq(sizes.iter().map(|&size| size as u64).collect::<Vec<_>>().iter()) {
@@ -77,7 +77,7 @@ impl Controller {
     ///
     /// # Errors
     /// [`ControllerError::File`] with the path, and as [`Controller::from_bytes`].
-    pub fn load(path: &Path, sizes: &[usize], settings: ValidSettings) -> Result<Self, ControllerError> {
+    pub fn load(path: &Path, sizes: &[usize], settings: ValidPpoSettings) -> Result<Self, ControllerError> {
         Self::from_bytes(&fs_err::read(path)?, sizes, settings)
     }
 }

@@ -47,7 +47,7 @@ pub use reward::{
     Combine, CombinedReward, DeviceTarget, Front, Objective, Point, Reward, RewardKind, Target, TargetError,
 };
 pub use run::progress::Progress;
-pub use run::{Control, Ended, Outcome, Search, Surroundings, resume, start};
+pub use run::{Control, Ended, Outcome, RunContext, Search, resume, start};
 pub use settings::stored::BudgetChange;
 pub use settings::{
     AccuracyOptions, Algorithm, BudgetOptions, DeviceOptions, EvolutionOptions, GuideOptions, SearchFile,

@@ -30,7 +30,7 @@ mod fold;
 mod operators;
 mod read;
 
-pub use read::{Summary, TensorSummary, read};
+pub use read::{FileSummary, TensorSummary, read};
 
 use crate::network::{Network, Weights, WeightsError};
 

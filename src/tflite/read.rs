@@ -23,7 +23,7 @@ pub struct TensorSummary {
 
 /// What a .tflite file declares of its first subgraph.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Summary {
+pub struct FileSummary {
     /// Length of the file.
     pub bytes: usize,
     /// Bytes of all buffers: the weights, mostly.
@@ -38,7 +38,7 @@ pub struct Summary {
     pub min_runtime_version: Option<String>,
 }
 
-impl Summary {
+impl FileSummary {
     /// How often each operator occurs.
     pub fn counts(&self) -> BTreeMap<String, usize> {
         let mut counts = BTreeMap::new();
@@ -53,11 +53,11 @@ impl Summary {
 ///
 /// # Errors
 /// [`TfliteError::Malformed`] for anything but a complete file with at least one subgraph and indices that exist.
-pub fn read(bytes: &[u8]) -> Result<Summary, TfliteError> {
+pub fn read(bytes: &[u8]) -> Result<FileSummary, TfliteError> {
     summarise(bytes).map_err(|problem| TfliteError::Malformed { bytes: bytes.len(), problem })
 }
 
-fn summarise(bytes: &[u8]) -> Result<Summary, String> {
+fn summarise(bytes: &[u8]) -> Result<FileSummary, String> {
     // The identifier lies in bytes 4 to 7, and its reader does not check the length.
     if bytes.len() < 8 || !model_buffer_has_identifier(bytes) {
         return Err("bytes 4 to 7 must be 'TFL3'".into());
@@ -67,7 +67,7 @@ fn summarise(bytes: &[u8]) -> Result<Summary, String> {
     let graph = subgraphs.iter().next().ok_or("it has no subgraph")?;
     check_buffers(&model, &graph)?;
     let buffers = model.buffers().into_iter().flatten();
-    Ok(Summary {
+    Ok(FileSummary {
         bytes: bytes.len(),
         buffer_bytes: buffers.filter_map(|buffer| buffer.data()).map(|data| data.len()).sum(),
         inputs: tensors(&graph, graph.inputs().map(|list| list.iter().collect()))?,

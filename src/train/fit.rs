@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use tch::{COptimizer, Tensor};
 
 use super::data::{Split, augment};
-use super::model::{Mode, Model};
+use super::model::{Mode, TorchModel};
 use crate::Random;
 
 /// How a model is trained; the module's text has the table.
@@ -59,7 +59,7 @@ impl Default for Recipe {
 
 /// Why a training ended early.
 #[derive(Debug, thiserror::Error)]
-pub enum FitError {
+pub enum TrainingError {
     /// The loss or the gradient is infinite or not a number.
     #[error("training diverged at step {step} of {steps}: {what} is not finite; a lower learning rate may help")]
     Diverged {
@@ -113,11 +113,11 @@ impl Recipe {
 /// Trains `model` on the images of `split`, in an order drawn from `random`.
 ///
 /// # Errors
-/// [`FitError`]; the model is then good for nothing.
-pub fn fit(model: &Model, split: &Split, recipe: &Recipe, random: &mut Random) -> Result<(), FitError> {
+/// [`TrainingError`]; the model is then good for nothing.
+pub fn fit(model: &TorchModel, split: &Split, recipe: &Recipe, random: &mut Random) -> Result<(), TrainingError> {
     let steps_per_epoch = split.len() / recipe.batch;
     if steps_per_epoch == 0 {
-        return Err(FitError::TooFew { images: split.len(), batch: recipe.batch });
+        return Err(TrainingError::TooFew { images: split.len(), batch: recipe.batch });
     }
     let steps = recipe.epochs * steps_per_epoch;
     let (matrices, vectors) = model.trained();
@@ -136,7 +136,7 @@ pub fn fit(model: &Model, split: &Split, recipe: &Recipe, random: &mut Random) -
             let images = if recipe.mirror { augment::mirror(&images, random) } else { images };
             loss(model, &images, &labels, recipe.label_smoothing).f_backward()?;
             if !clip(&trained, recipe.clip) {
-                return Err(FitError::Diverged { step: step + 1, steps, what: "the gradient" });
+                return Err(TrainingError::Diverged { step: step + 1, steps, what: "the gradient" });
             }
             optimizer.step()?;
         }
@@ -144,7 +144,7 @@ pub fn fit(model: &Model, split: &Split, recipe: &Recipe, random: &mut Random) -
     Ok(())
 }
 
-fn loss(model: &Model, images: &Tensor, labels: &Tensor, smoothing: f64) -> Tensor {
+fn loss(model: &TorchModel, images: &Tensor, labels: &Tensor, smoothing: f64) -> Tensor {
     let logits = model.forward(images, Mode::Train);
     logits.cross_entropy_loss::<&Tensor>(labels, None, tch::Reduction::Mean, -100, smoothing)
 }
@@ -163,12 +163,12 @@ fn clip(trained: &[&Tensor], longest: f64) -> bool {
 }
 
 /// The part of the images that `model` classifies rightly.
-pub fn accuracy(model: &Model, split: &Split) -> f64 {
+pub fn accuracy(model: &TorchModel, split: &Split) -> f64 {
     accuracy_within(model, split, 1)
 }
 
 /// The part of the images whose class is among the `likeliest` first that `model` names.
-pub fn accuracy_within(model: &Model, split: &Split, likeliest: usize) -> f64 {
+pub fn accuracy_within(model: &TorchModel, split: &Split, likeliest: usize) -> f64 {
     const BATCH: usize = 250;
     let all: Vec<usize> = (0..split.len()).collect();
     let likeliest = likeliest.min(model.network().classes()) as i64;

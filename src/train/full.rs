@@ -27,8 +27,8 @@ use serde::{Deserialize, Serialize};
 use tch::{COptimizer, Device, Kind, Reduction, Tensor};
 
 use super::data::{Dataset, augment};
-use super::fit::{FitError, accuracy_within};
-use super::model::{Mode, Model};
+use super::fit::{TrainingError, accuracy_within};
+use super::model::{Mode, TorchModel};
 use crate::Random;
 use crate::network::{Network, Weights};
 
@@ -119,7 +119,7 @@ pub enum FullError {
     },
     /// The training itself.
     #[error(transparent)]
-    Fit(#[from] FitError),
+    Fit(#[from] TrainingError),
     /// What the caller did after an epoch.
     #[error(transparent)]
     Save(#[from] std::io::Error),
@@ -197,15 +197,20 @@ fn check_match(network: &Network, data: &Dataset) -> Result<(), FullError> {
 /// A training under way.
 struct TrainingRun<'a> {
     options: &'a FullOptions,
-    model: Model,
-    average: Model,
+    model: TorchModel,
+    average: TorchModel,
     optimizer: COptimizer,
     step: usize,
 }
 
 impl<'a> TrainingRun<'a> {
-    fn new(options: &'a FullOptions, network: &Network, device: Device, random: &mut Random) -> Result<Self, FitError> {
-        let model = Model::new(network, random).with_statistics_rate(0.01).on(device);
+    fn new(
+        options: &'a FullOptions,
+        network: &Network,
+        device: Device,
+        random: &mut Random,
+    ) -> Result<Self, TrainingError> {
+        let model = TorchModel::new(network, random).with_statistics_rate(0.01).on(device);
         let average = model.copy();
         let mut optimizer = COptimizer::rms_prop(options.learning_rate, 0.9, 1e-3, options.weight_decay, 0.9, false)?;
         let (matrices, vectors) = model.trained();
@@ -216,11 +221,11 @@ impl<'a> TrainingRun<'a> {
     }
 
     /// One pass over the training images; the mean loss.
-    fn epoch(&mut self, data: &Dataset, random: &mut Random) -> Result<f64, FitError> {
+    fn epoch(&mut self, data: &Dataset, random: &mut Random) -> Result<f64, TrainingError> {
         let (images, batch) = (data.train.len(), self.options.batch);
         let steps = images / batch;
         if steps == 0 {
-            return Err(FitError::TooFew { images, batch });
+            return Err(TrainingError::TooFew { images, batch });
         }
         let order = data.train.shuffled(random);
         let mut total = 0.0;
@@ -229,7 +234,7 @@ impl<'a> TrainingRun<'a> {
             let loss = self.learn(&images, &labels, steps, random)?;
             if !loss.is_finite() {
                 let steps = steps * self.options.epochs;
-                return Err(FitError::Diverged { step: self.step, steps, what: "the loss" });
+                return Err(TrainingError::Diverged { step: self.step, steps, what: "the loss" });
             }
             total += loss;
         }
@@ -243,7 +248,7 @@ impl<'a> TrainingRun<'a> {
         labels: &Tensor,
         steps_per_epoch: usize,
         random: &mut Random,
-    ) -> Result<f64, FitError> {
+    ) -> Result<f64, TrainingError> {
         self.optimizer.set_learning_rate(self.rate(self.step as f64 / steps_per_epoch as f64))?;
         self.optimizer.zero_grad()?;
         let features = self.model.features(&self.view(images, random), Mode::Train);

@@ -11,10 +11,10 @@
 //!   bindings have no memory format, so strides are given ([`channels_last`]).
 //!
 //! ```
-//! use mnas::{network::Network, space, train::model::{Mode, Model}};
+//! use mnas::{network::Network, space, train::model::{Mode, TorchModel}};
 //! use tch::{Kind, Tensor};
 //! let network = Network::expand(&space::parse("input=32 stem=8 r1_k3_s22_e3_i8_o16 head=0 classes=10")?)?;
-//! let model = Model::new(&network, &mut mnas::seeded(1));
+//! let model = TorchModel::new(&network, &mut mnas::seeded(1));
 //! let images = Tensor::zeros([2, 3, 32, 32], (Kind::Float, model.device()));
 //! assert_eq!(model.forward(&images, Mode::Evaluate).size(), [2, 10]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -44,7 +44,7 @@ pub enum Mode {
 
 /// A network with weights in torch. Not shared between threads, but may move from one to another.
 #[derive(Debug)]
-pub struct Model {
+pub struct TorchModel {
     network: Network,
     parameters: Vec<Option<Parameters>>,
     device: Device,
@@ -67,7 +67,7 @@ struct Norm {
     variance: Tensor,
 }
 
-impl Model {
+impl TorchModel {
     /// A model with initial weights drawn from `random`.
     pub fn new(network: &Network, random: &mut Random) -> Self {
         Self::build(network, &initial_weights(network, random), Device::Cpu)
@@ -190,7 +190,7 @@ impl Model {
     /// What the last (dense) layer reads, `[n, channels]`: where dropout acts in training.
     ///
     /// # Panics
-    /// As [`Model::forward`].
+    /// As [`TorchModel::forward`].
     pub fn features(&self, images: &Tensor, mode: Mode) -> Tensor {
         let Shape { height, width, channels } = self.network.input;
         let expected = [channels, height, width].map(|side| side as i64);
@@ -205,7 +205,7 @@ impl Model {
         values.swap_remove(values.len() - 1).flatten(1, -1)
     }
 
-    /// The logits of [`Model::features`]' result.
+    /// The logits of [`TorchModel::features`]' result.
     pub fn classify(&self, features: &Tensor) -> Tensor {
         match self.parameters.last() {
             Some(Some(dense)) => features.linear(&dense.weight, Some(&dense.bias)),

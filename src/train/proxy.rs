@@ -42,8 +42,8 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::data::{DataError, Dataset, LoadOptions};
-use super::fit::{FitError, Recipe, accuracy, fit};
-use super::model::Model;
+use super::fit::{Recipe, TrainingError, accuracy, fit};
+use super::model::TorchModel;
 use super::{Accuracy, AccuracyError, Request};
 use crate::network::{Network, Weights};
 
@@ -144,7 +144,7 @@ impl Proxy {
     }
 
     /// The best of the runs, with its accuracy. A run that fails counts only if all do.
-    fn best_run(&self, request: &Request) -> Result<(f64, Model), AccuracyError> {
+    fn best_run(&self, request: &Request) -> Result<(f64, TorchModel), AccuracyError> {
         let candidate = |problem: String| AccuracyError::Candidate { id: request.id, problem };
         let architecture = request.architecture.clone().at_input(self.data.size).with_classes(self.data.classes.len());
         let network = Network::expand(&architecture).map_err(|error| candidate(error.to_string()))?;
@@ -152,15 +152,15 @@ impl Proxy {
         let runs = (0..self.options.runs).map(|run| self.train(&network, seed.wrapping_add(run)));
         let best = runs.reduce(better).ok_or_else(|| candidate("no run was asked for".to_owned()))?;
         best.map_err(|error| match error {
-            FitError::Diverged { .. } | FitError::Torch(_) => candidate(error.to_string()),
-            FitError::TooFew { .. } => AccuracyError::Fatal(error.to_string()),
+            TrainingError::Diverged { .. } | TrainingError::Torch(_) => candidate(error.to_string()),
+            TrainingError::TooFew { .. } => AccuracyError::Fatal(error.to_string()),
         })
     }
 
-    fn train(&self, network: &Network, seed: u64) -> Result<(f64, Model), FitError> {
+    fn train(&self, network: &Network, seed: u64) -> Result<(f64, TorchModel), TrainingError> {
         tch::set_num_threads(1);
         let mut random = crate::seeded(seed);
-        let model = Model::new(network, &mut random);
+        let model = TorchModel::new(network, &mut random);
         fit(&model, &self.data.train, &self.options.recipe, &mut random)?;
         Ok((accuracy(&model, &self.data.validation), model))
     }
@@ -204,7 +204,7 @@ impl Accuracy for Proxy {
     }
 }
 
-type ProxyTraining = Result<(f64, Model), FitError>;
+type ProxyTraining = Result<(f64, TorchModel), TrainingError>;
 
 /// The run of higher accuracy; an error only where both are.
 fn better(first: ProxyTraining, second: ProxyTraining) -> ProxyTraining {

@@ -12,12 +12,12 @@ use crate::network::weights::normal;
 ///
 /// Lines are compared as written by [`crate::space::Architecture`]'s `Display`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Table {
+pub struct AccuracyTable {
     origin: String,
     accuracies: BTreeMap<String, f64>,
 }
 
-impl Table {
+impl AccuracyTable {
     /// Reads the JSON file.
     ///
     /// # Errors
@@ -41,7 +41,7 @@ impl Table {
     }
 }
 
-impl Accuracy for Table {
+impl Accuracy for AccuracyTable {
     fn describe(&self) -> String {
         format!("table {} of {} accuracies", self.origin, self.accuracies.len())
     }

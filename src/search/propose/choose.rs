@@ -33,7 +33,7 @@ struct Offer {
 
 /// What a step trains, and how it was found.
 #[derive(Default)]
-pub struct Chosen {
+pub struct BatchChoice {
     /// The networks to train.
     pub chosen: Vec<Candidate>,
     /// Those of them that the proposer itself sampled.
@@ -57,7 +57,7 @@ impl Guide<'_> {
         wanted: usize,
         latencies: &Latencies,
         random: &mut Random,
-    ) -> Result<Chosen, SearchError> {
+    ) -> Result<BatchChoice, SearchError> {
         let tried = self.tried.iter().map(|tried| tried.digest.clone()).chain(self.failed.iter().cloned());
         let mut pool = Pool::new(self.settings, &self.layout, tried);
         let options = &self.settings.search;
@@ -78,7 +78,7 @@ impl Guide<'_> {
             let mutations = pool.mutations(&parents, in_a_round, random)?;
             offers.extend(self.offers(mutations, Origin::Mutation, latencies));
         }
-        Ok(Chosen { beyond_limits: pool.beyond_limits, ..self.batch(&offers, wanted, best) })
+        Ok(BatchChoice { beyond_limits: pool.beyond_limits, ..self.batch(&offers, wanted, best) })
     }
 
     fn offers(&self, candidates: Vec<Candidate>, origin: Origin, latencies: &Latencies) -> Vec<Offer> {
@@ -116,23 +116,23 @@ impl Guide<'_> {
     }
 
     /// What ranks highest, and one network that explores.
-    fn batch(&self, offers: &[Offer], wanted: usize, best: f64) -> Chosen {
+    fn batch(&self, offers: &[Offer], wanted: usize, best: f64) -> BatchChoice {
         let ranked = self.ranked(offers, 1.0, best);
         let exploring = usize::from(wanted > 1);
         let (first, others) = ranked.split_at(ranked.len().min(wanted - exploring));
         let others = self.ranked(others.iter().map(|(_, offer)| *offer), EXPLORATION, best);
         let chosen: Vec<&Offer> = first.iter().chain(others.iter().take(exploring)).map(|(_, offer)| *offer).collect();
-        Chosen {
+        BatchChoice {
             own: chosen.iter().filter(|offer| offer.origin == Origin::Proposer).count(),
             chosen: chosen.into_iter().map(|offer| offer.candidate.clone()).collect(),
             considered: offers.len(),
             improvement: ranked.first().map(|(score, _)| *score),
-            ..Chosen::default()
+            ..BatchChoice::default()
         }
     }
 
     /// A maximin design of the candidates inside the latency window, and of the nearest outside where those are too few.
-    fn maximin(&self, candidates: Vec<Candidate>, wanted: usize, latencies: &Latencies) -> Chosen {
+    fn maximin(&self, candidates: Vec<Candidate>, wanted: usize, latencies: &Latencies) -> BatchChoice {
         let considered = candidates.len();
         let predicted: Vec<f64> = candidates.iter().map(|candidate| latencies.expected(candidate)).collect();
         let target_ms = self.settings.target.latency_ms();
@@ -150,7 +150,7 @@ impl Guide<'_> {
             let farthest = (0..left.len()).max_by(|&a, &b| distances[a].total_cmp(&distances[b]).then(b.cmp(&a)));
             chosen.push(left.remove(farthest.unwrap_or(0)).clone());
         }
-        Chosen { own: chosen.len(), chosen, considered, ..Chosen::default() }
+        BatchChoice { own: chosen.len(), chosen, considered, ..BatchChoice::default() }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::proposer::{Learnt, Proposer};
 use crate::Random;
-use crate::controller::{Controller, ControllerError, Experience, Settings};
+use crate::controller::{Controller, ControllerError, Experience, PpoSettings};
 use crate::search::candidate::Proposal;
 use crate::search::error::ProposerError;
 use crate::search::seeds::generator;
@@ -17,7 +17,7 @@ fn problem(error: impl std::fmt::Display) -> ProposerError {
 }
 
 pub fn make(
-    settings: &Settings,
+    settings: &PpoSettings,
     space: &Space,
     seed: u64,
     state: Option<&[u8]>,

@@ -11,7 +11,7 @@ mod warm_up;
 use std::time::Duration;
 
 pub use control::Control;
-pub use start::{Outcome, Surroundings, resume, start};
+pub use start::{Outcome, RunContext, resume, start};
 
 use crate::device::Device;
 use crate::search::error::SearchError;

@@ -19,7 +19,7 @@ use crate::train::Accuracy;
 
 /// From outside: who may interrupt, and whether bars are shown.
 #[derive(Debug, Clone, Default)]
-pub struct Surroundings {
+pub struct RunContext {
     /// Set when the process should end.
     pub interrupted: Arc<AtomicBool>,
     /// Whether stderr takes progress bars.
@@ -41,7 +41,7 @@ pub enum Outcome {
 ///
 /// # Errors
 /// [`RunError`]; an existing run in `folder` is never touched.
-pub fn start(file: &Path, folder: &Path, surroundings: &Surroundings) -> Result<Outcome, RunError> {
+pub fn start(file: &Path, folder: &Path, context: &RunContext) -> Result<Outcome, RunError> {
     let text = fs_err::read_to_string(file)?;
     let base = fs_err::canonicalize(file)?.parent().map(Path::to_owned).unwrap_or_default();
     let name = file.display().to_string();
@@ -59,14 +59,14 @@ pub fn start(file: &Path, folder: &Path, surroundings: &Surroundings) -> Result<
         beginning.files.push((SPACE_FILE, fs_err::read(base.join(space))?));
     }
     let ledger = Ledger::create(folder, beginning)?;
-    go(settings, ledger, parts, surroundings)
+    go(settings, ledger, parts, context)
 }
 
 /// Goes on with the run in `folder`, with its own copy of the search file and the budgets that `change` replaces.
 ///
 /// # Errors
 /// [`RunError`]; the run stays as it was.
-pub fn resume(folder: &Path, change: BudgetChange, surroundings: &Surroundings) -> Result<Outcome, RunError> {
+pub fn resume(folder: &Path, change: BudgetChange, context: &RunContext) -> Result<Outcome, RunError> {
     let ledger = Ledger::resume(folder)?;
     change.check(ledger.evaluations_before(u64::MAX >> 1)?)?;
     let change = BudgetChange::stored(&ledger)?.then(change);
@@ -74,7 +74,7 @@ pub fn resume(folder: &Path, change: BudgetChange, surroundings: &Surroundings) 
     let parts = Opened::open(&settings, folder)?;
     change.store(&ledger)?;
     ledger.clear_stop()?;
-    go(settings, ledger, parts, surroundings)
+    go(settings, ledger, parts, context)
 }
 
 /// The trainer and the devices of a run.
@@ -95,22 +95,17 @@ impl Opened {
     }
 }
 
-fn go(
-    settings: Settings,
-    mut ledger: Ledger,
-    mut parts: Opened,
-    surroundings: &Surroundings,
-) -> Result<Outcome, RunError> {
+fn go(settings: Settings, mut ledger: Ledger, mut parts: Opened, context: &RunContext) -> Result<Outcome, RunError> {
     let folder = ledger.folder().to_owned();
     let failed = |error: SearchError| RunError::Search { error: error.into(), folder: folder.clone() };
     describe(&ledger, &parts)?;
     ledger.set(ENDED, "")?;
     let done = ledger.evaluations_before(u64::MAX >> 1)?;
     let control = Control {
-        interrupted: surroundings.interrupted.clone(),
+        interrupted: context.interrupted.clone(),
         stop_file: folder.join("stop"),
         deadline: Control::deadline(settings.time, Search::spent(&ledger).map_err(failed)?),
-        progress: Progress::new("evaluations", settings.evaluations, done, surroundings.bars),
+        progress: Progress::new("evaluations", settings.evaluations, done, context.bars),
     };
     let mut search =
         Search { settings: &settings, ledger: &mut ledger, accuracy: &*parts.accuracy, devices: &mut parts.devices };

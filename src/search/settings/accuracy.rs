@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::train::command::CommandAccuracy;
-use crate::train::table::{StandIn, Table};
+use crate::train::table::{AccuracyTable, StandIn};
 use crate::train::{Accuracy, AccuracyError};
 
 /// `[accuracy]`: `kind = "proxy"` with `data`, `"command"` with `command`, `"table"` with `file`, or `"simulated"`.
@@ -132,7 +132,7 @@ impl AccuracyOptions {
                 let trainer = CommandAccuracy::start(&options.command, options.workers);
                 Ok(Box::new(trainer.map_err(|error| AccuracyError::Fatal(error.to_string()))?))
             }
-            Self::Table(options) => Ok(Box::new(Table::load(&options.file)?)),
+            Self::Table(options) => Ok(Box::new(AccuracyTable::load(&options.file)?)),
             Self::Simulated(options) => Ok(Box::new(StandIn {
                 noise: options.noise,
                 delay: Duration::from_millis(options.delay_ms),

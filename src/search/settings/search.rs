@@ -94,7 +94,7 @@ pub struct SearchOptions {
     pub guide: GuideOptions,
     /// The controller's settings.
     #[cfg(feature = "torch")]
-    pub ppo: crate::controller::Settings,
+    pub ppo: crate::controller::PpoSettings,
     /// Evolution's settings.
     pub evolution: EvolutionOptions,
 }

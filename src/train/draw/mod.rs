@@ -38,7 +38,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Random;
 use crate::network::weights::normal;
-use shapes::{Figure, SHAPES};
+use shapes::{DrawnShape, SHAPES};
 
 /// Options of a drawn data set; the module's text has the table.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -204,7 +204,7 @@ fn class_name(class: usize) -> String {
 
 /// Everything about one image but its noise; lengths in units of the image's side.
 struct Scene {
-    shape: Figure,
+    shape: DrawnShape,
     vertical: bool,
     centre: [f32; 2],
     radius: f32,

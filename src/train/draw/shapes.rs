@@ -2,7 +2,7 @@
 
 /// What is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Figure {
+pub(super) enum DrawnShape {
     Disc,
     Triangle,
     Square,
@@ -14,18 +14,18 @@ pub(super) enum Figure {
 }
 
 /// In the order in which classes take them.
-pub(super) const SHAPES: [Figure; 8] = [
-    Figure::Disc,
-    Figure::Triangle,
-    Figure::Square,
-    Figure::Cross,
-    Figure::Ring,
-    Figure::Star,
-    Figure::Crescent,
-    Figure::Ell,
+pub(super) const SHAPES: [DrawnShape; 8] = [
+    DrawnShape::Disc,
+    DrawnShape::Triangle,
+    DrawnShape::Square,
+    DrawnShape::Cross,
+    DrawnShape::Ring,
+    DrawnShape::Star,
+    DrawnShape::Crescent,
+    DrawnShape::Ell,
 ];
 
-impl Figure {
+impl DrawnShape {
     /// For folder names.
     pub(super) fn name(self) -> &'static str {
         match self {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use crate::search::candidate::{Candidate, Proposal};
 use crate::search::error::SearchError;
 use crate::search::model::Latencies;
-use crate::search::propose::choose::Chosen;
+use crate::search::propose::choose::BatchChoice;
 use crate::search::propose::proposer::Proposer;
 use crate::search::run::{Carried, Search};
 use crate::search::seeds::generator;
@@ -101,11 +101,11 @@ impl Search<'_> {
     }
 
     /// The screen without models of accuracy: by predicted latency alone.
-    fn screen(&self, fresh: Vec<Candidate>, wanted: usize, latencies: &Latencies) -> Chosen {
+    fn screen(&self, fresh: Vec<Candidate>, wanted: usize, latencies: &Latencies) -> BatchChoice {
         let predicted: Vec<f64> = fresh.iter().map(|candidate| latencies.expected(candidate)).collect();
         let target_ms = self.settings.target.latency_ms();
         let selected = self.settings.search.window.select(&predicted, target_ms, wanted);
         let chosen: Vec<Candidate> = selected.into_iter().map(|position| fresh[position].clone()).collect();
-        Chosen { own: chosen.len(), chosen, considered: fresh.len(), ..Chosen::default() }
+        BatchChoice { own: chosen.len(), chosen, considered: fresh.len(), ..BatchChoice::default() }
     }
 }
