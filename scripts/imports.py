@@ -7,7 +7,7 @@ A room is an entry of the module's folder: a file, or a folder with all its file
 it names outside its tests, in a `use` or in a path. A re-export counts as the place that it leads to, and makes no arrow
 itself. The floor of a room is 1 more than the highest one it imports from; rooms that import each other, directly or over
 others, are a circle and share a floor. `--files` does the same for single files, `--arrows` prints every arrow.
-Exits with 1 if a circle has more than two members.
+Exits with 1 if more than two files import each other in a circle.
 """
 
 import argparse
@@ -127,7 +127,7 @@ def floors(arrows):
 
 
 def show(title, arrows, every):
-    """Prints it; the size of the largest circle."""
+    """Prints it."""
     floor, rings = floors(arrows), circles(arrows)
     count = sum(len(targets) for targets in arrows.values())
     print(f"{title}: {len(arrows)} members, {count} arrows, {max(floor.values())} floors, {len(rings)} circles")
@@ -138,7 +138,6 @@ def show(title, arrows, every):
     if every:
         for member in sorted(arrows):
             print(f"  {member} -> {', '.join(sorted(arrows[member])) or 'nothing'}")
-    return max(map(len, rings), default=0)
 
 
 def main():
@@ -151,10 +150,11 @@ def main():
     for name in options.modules:
         root = tuple(part for part in Path(name).parts if part != "src")
         room = lambda module: module[len(root)] if len(module) > len(root) else "mod"
-        largest = max(largest, show(name, crate.arrows(root, room), options.arrows))
+        show(name, crate.arrows(root, room), options.arrows)
+        files = crate.arrows(root, lambda module: "/".join(module[len(root) :]) or "mod")
+        largest = max([largest, *map(len, circles(files))])
         if options.files:
-            file = lambda module: "/".join(module[len(root) :]) or "mod"
-            largest = max(largest, show(f"{name}, file by file", crate.arrows(root, file), options.arrows))
+            show(f"{name}, file by file", files, options.arrows)
     sys.exit(largest > 2)
 
 

@@ -49,6 +49,12 @@ fn every_file_that_is_named_in_a_paper_about_the_code_exists() {
 }
 
 #[test]
+fn no_more_than_two_files_import_each_other() {
+    let script = std::process::Command::new("python3").arg(root().join("scripts/imports.py")).output().unwrap();
+    assert!(script.status.success(), "{}", String::from_utf8_lossy(&script.stdout));
+}
+
+#[test]
 fn every_chapter_is_in_the_summary() {
     let summary = fs_err::read_to_string(root().join("docs/src/SUMMARY.md")).unwrap();
     for paper in papers().into_iter().filter(|paper| paper.parent() == Some(&root().join("docs/src"))) {

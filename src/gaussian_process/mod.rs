@@ -23,11 +23,11 @@
 //!   0.7 and 22 ms (and `linfa-linalg` 0.2, used before, 1.6 and 73 ms). It gets there with instructions chosen at run time,
 //!   so its last bits depend on the processor. At most 200 observations are factored again and again to learn
 //!   hyper-parameters, 0.25 ms each: a minute of training per step hides it.
-//! - `egobox-gp` 0.37 (90 crates) and `friedrich` 0.6 (35 crates) take kernels over real vectors; a kernel over token
-//!   sequences or over the layers of a network would have to be written all the same, and both learn hyper-parameters by
-//!   gradients or simplex without a prior, without which thirty observations are taken for noise.
-//! - `argmin` 0.11 (23 crates) brings optimisers for smooth functions of many numbers. Here five positive numbers are
-//!   wanted to a factor of two; [`climb`] needs some forty likelihoods for that and no gradient.
+//! - `egobox-gp` 0.37 (90 crates) has four correlation functions of real vectors, `friedrich` 0.6 (35 crates) a trait for such;
+//!   the kernels over token sequences and over the layers of a network would have to be written all the same. Both learn
+//!   hyper-parameters by maximum likelihood, without the prior that keeps thirty observations from being taken for noise.
+//! - `argmin` 0.11 (23 crates) has Nelder and Mead's simplex and others for real numbers without bounds. Here five positive
+//!   numbers within bounds are wanted to a factor of two; [`climb`] needs some forty likelihoods for that.
 
 mod factor;
 mod likelihood;
