@@ -52,7 +52,7 @@
 //! ```
 //! use std::ops::ControlFlow;
 //! use mnas::device::session::{Plan, measure};
-//! use mnas::device::statistics::median;
+//! use mnas::statistics::median;
 //! use mnas::device::verify::verify;
 //! use mnas::device::{Choice, open};
 //! use mnas::latency::timing_model;
@@ -89,11 +89,12 @@
 //! | [`store`] | the run directory and its SQLite ledger |
 //! | [`report`] | tables, SVG and HTML |
 //! | [`external`] | the user's own trainer or device as a program |
+//! | [`statistics`] | medians, quantiles, normal distributions |
 //! | `gaussian_process` | the linear algebra behind both Gaussian processes |
 //! | `documents`, [`files`] | reading TOML with one-line errors, writing files whole or not at all |
 //! | [`cli`] | the command line |
 //!
-//! Each uses only those before it in the order `documents`, `files`, `gaussian_process` < `space` < `external`, `network`, `controller`,
+//! Each uses only those before it in the order `statistics`, `documents`, `files`, `gaussian_process` < `space` < `external`, `network`, `controller`,
 //! `store` < `tflite`, `train`, `report`, `adb` < `device` < `latency` < `search` < `cli`.
 
 pub mod adb;
@@ -110,6 +111,7 @@ pub mod network;
 pub mod report;
 pub mod search;
 pub mod space;
+pub mod statistics;
 pub mod store;
 pub mod tflite;
 pub mod train;

@@ -9,13 +9,14 @@ use std::path::{Path, PathBuf};
 use mnas::device::environment::Environment;
 use mnas::device::host::{HostDevice, HostSettings};
 use mnas::device::litert::{Kernels, Runtime};
+use mnas::device::noise::DeviceNoise;
 use mnas::device::pinning::Pinning;
-use mnas::device::session::{Load, Plan, Session, Statistic, Turn, measure};
+use mnas::device::session::{Estimates, Load, Plan, Session, Turn, measure};
 use mnas::device::simulated::SimulatedDevice;
-use mnas::device::statistics::{median, median_absolute_deviation, median_interval, quantile};
 use mnas::device::verify::{Verification, verify};
 use mnas::device::{Clock, Device, Model, Timing};
 use mnas::network::{Network, Weights};
+use mnas::statistics::{median, median_absolute_deviation, median_interval, quantile};
 use mnas::{seeded, space, tflite};
 use proptest::prelude::*;
 use rand::Rng;
@@ -209,41 +210,42 @@ fn made_up(first: &[f64], ratio: f64) -> Session {
     Session { clock: Clock::Wall, seed: 1, loads }
 }
 
-#[test]
-fn a_machine_that_slows_down_moves_latencies_but_not_ratios() {
-    let session = made_up(&[10.0, 10.5, 11.0, 15.0, 20.0, 30.0], 2.0);
-    let ratio = session.ratio(1, 0, Statistic::Median).unwrap();
-    assert!((ratio.value - 2.0).abs() < 1e-12 && (ratio.high - ratio.low).abs() < 1e-12, "{ratio:?}");
-    let latency = session.latency(0).unwrap();
-    assert_eq!(latency.median_ms, 13.0);
-    assert!(latency.low_ms < 11.0 && latency.high_ms > 15.0, "{latency:?}");
-    assert_eq!(session.drift(0), Some(25.0 / 10.25));
-    assert_eq!(session.samples_ms(0).len(), 18);
+fn estimates(session: &Session) -> Estimates<'_> {
+    session.estimates(DeviceNoise::default())
 }
 
 #[test]
-fn a_reference_frees_latencies_of_a_drift_that_it_shares() {
+fn a_machine_that_slows_down_moves_latencies_but_not_ratios() {
     let session = made_up(&[10.0, 10.5, 11.0, 15.0, 20.0, 30.0], 2.0);
-    let corrected = session.corrected(1, 0, Statistic::Median).unwrap();
-    // Each load at the speed of the reference's median round.
-    assert!((corrected.value - 26.0).abs() < 1e-9 && corrected.high - corrected.low < 1e-9, "{corrected:?}");
-    assert_eq!(session.slowdowns(0, Statistic::Median)[5], (5, 30.0 / 13.0));
+    let ratio = estimates(&session).ratio(1, 0).unwrap();
+    assert!((ratio.value - 2.0).abs() < 1e-3 && (ratio.high - ratio.low).abs() < 1e-3, "{ratio:?}");
+    let latency = estimates(&session).latency(0).unwrap();
+    // Nobody can tell from this what the machine does when nothing slows it down, and the interval says so.
+    assert!(latency.low_ms < 11.0 && latency.high_ms > 15.0, "{latency:?}");
+    assert!((estimates(&session).drift(0).unwrap() - 25.0 / 10.25).abs() < 1e-3);
+    assert_eq!(session.samples_ms(0).len(), 18);
 }
 
 #[test]
 fn a_load_that_stands_out_is_named_and_still_counted() {
     let session = made_up(&[10.0, 10.1, 9.9, 10.0, 25.0, 10.2], 2.0);
-    let outliers = session.outliers(0);
-    assert_eq!((outliers.len(), outliers[0].round, outliers[0].median_ms), (1, 4, 25.0));
-    assert_eq!(session.loads_ms(0, Statistic::Median).len(), 6);
-    assert_eq!(made_up(&[10.0, 10.1, 9.9], 1.0).outliers(0), []);
-    assert_eq!(made_up(&[10.0, 10.0, 10.0], 1.0).outliers(0), [], "no spread, nothing beyond it");
+    let estimates = estimates(&session);
+    let outliers = estimates.outliers(0);
+    assert_eq!((outliers.len(), outliers[0].round), (1, 4));
+    assert!((outliers[0].latency_ms / 25.0 - 1.0).abs() < 0.02, "{outliers:?}");
+    assert_eq!(estimates.loads_ms(0).len(), 6);
+    assert!((estimates.latency(0).unwrap().median_ms - 10.0).abs() < 0.15);
+    for even in [vec![10.0, 10.1, 9.9], vec![10.0, 10.0, 10.0]] {
+        let session = made_up(&even, 1.0);
+        assert_eq!(session.estimates(DeviceNoise::default()).outliers(0), []);
+    }
 }
 
 #[test]
 fn what_was_not_timed_has_no_latency() {
     let session = made_up(&[], 1.0);
-    assert_eq!((session.latency(0), session.ratio(1, 0, Statistic::Median), session.drift(0)), (None, None, None));
+    let estimates = estimates(&session);
+    assert_eq!((estimates.latency(0), estimates.ratio(1, 0), estimates.drift(0)), (None, None, None));
 }
 
 #[test]

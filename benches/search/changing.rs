@@ -1,6 +1,6 @@
 //! A device that becomes another one half-way, to see whether and when a search notices.
 //!
-//! Every timing has noise of its own. From some timing on, networks take exp(BY · (share of blocks with gates − share
+//! From some load on, networks take exp(BY · (share of blocks with gates − share
 //! of blocks with kernels beyond 3)) times as long.
 
 use std::str::FromStr;
@@ -11,7 +11,8 @@ use mnas::space::Block;
 use mnas::store::{Ledger, Measurement, Purpose};
 
 use super::Problem;
-use super::oracle::{Noise, OracleDevice, normal};
+use super::oracle::OracleDevice;
+use super::run::LOADS;
 
 /// When and how a device changes.
 #[derive(Debug, Clone, Copy)]
@@ -33,20 +34,13 @@ impl FromStr for Change {
 pub struct ChangingDevice {
     device: OracleDevice,
     change: Change,
-    noise: f64,
-    timings: usize,
+    loads: usize,
 }
 
 impl ChangingDevice {
     /// From the oracle as it is before the change.
     pub fn new(device: OracleDevice, change: Change) -> Self {
-        let noise = device.noise.latency;
-        Self {
-            device: OracleDevice { noise: Noise { latency: 0.0, ..device.noise }, ..device },
-            change,
-            noise,
-            timings: 0,
-        }
+        Self { device, change, loads: 0 }
     }
 }
 
@@ -62,15 +56,14 @@ impl Device for ChangingDevice {
     fn time(&mut self, model: &Model) -> Result<Timing, DeviceError> {
         let mut timing = self.device.time(model)?;
         if let Some(architecture) = &model.architecture {
-            let noise = self.noise * normal(self.device.seed, &format!("timing {}", self.timings), architecture);
             let share = |of: fn(&Block) -> bool| {
                 architecture.blocks.iter().filter(|block| of(block)).count() as f64 / architecture.blocks.len() as f64
             };
             let other = share(|block| block.squeeze_ratio > 0.0) - share(|block| block.kernel > 3);
-            let by = if self.timings >= self.change.after { self.change.by } else { 0.0 };
-            timing.wall_ms.iter_mut().for_each(|ms| *ms *= (noise + by * other).exp());
+            let by = if self.loads >= self.change.after { self.change.by } else { 0.0 };
+            timing.wall_ms.iter_mut().for_each(|ms| *ms *= (by * other).exp());
         }
-        self.timings += 1;
+        self.loads += 1;
         Ok(timing)
     }
 }
@@ -92,7 +85,7 @@ impl Noticed {
         for step in timings.chunk_by(|a, b| a.step == b.step) {
             let in_loop = |timing: &Measurement| timing.purpose != Purpose::WarmUp;
             found.sessions += usize::from(loads >= change.after && step.iter().any(in_loop));
-            loads += step.len();
+            loads += LOADS * step.len();
             if !watch.observe(step).is_empty() {
                 found.after = Some(found.sessions);
             }

@@ -15,15 +15,20 @@
 //! | `search` | | TOML of `[search]` of `ppo`, as in `timing = "all"` (`;` for a line's end) |
 //! | `change` | none | `AFTER:BY`, as in `70:0.4`: the device becomes another one (`changing.rs`) after so many timings, those first ones included; `70:0` shows false alarms |
 //! | `measurements` | 50 | networks timed first, for the predictor |
+//! | `protocol` | no | `yes`: trainer and device are processes of their own, as a user's |
 //! | `svg` | none | where to write the plot |
 //!
 //! A run goes to the largest budget; nothing in a search depends on its budget but its end, so the smaller ones are
-//! read off the same run: what is scored is the network that leads by the models' belief after so many evaluations, by
-//! its true reward.
+//! read off the same run: with what was known after so many evaluations the final session is held, and the network that
+//! would be returned is scored by its true reward. Noise enters with every load, through the session, the statistics and
+//! the final timing that real devices have. Beside it, for the largest budget: how much better the best of all trained
+//! networks is by true values (regret), how far the reported latency is from the true one (bias), and how many returned
+//! networks are slower than the target by more than 1 %.
 
 mod changing;
 mod oracle;
 mod plot;
+mod protocol;
 mod run;
 
 use std::collections::BTreeMap;
@@ -34,7 +39,7 @@ use changing::{Change, Noticed};
 use mnas::search::RewardKind;
 use oracle::{Noise, Oracle};
 use rayon::prelude::*;
-use run::{Cell, Score};
+use run::{Cell, Returned, Score};
 
 type Problem = Box<dyn std::error::Error + Send + Sync>;
 
@@ -49,7 +54,7 @@ impl Arguments {
             let (key, value) = argument.split_once('=').ok_or(format!("expected KEY=VALUE, found '{argument}'"))?;
             read.insert(key.to_owned(), value.to_owned());
         }
-        const KEYS: [&str; 11] = [
+        const KEYS: [&str; 12] = [
             "seeds",
             "first_seed",
             "budgets",
@@ -60,6 +65,7 @@ impl Arguments {
             "search",
             "measurements",
             "change",
+            "protocol",
             "svg",
         ];
         match read.keys().find(|key| !KEYS.contains(&key.as_str())) {
@@ -82,9 +88,13 @@ impl Arguments {
 }
 
 fn main() -> Result<(), Problem> {
-    let arguments = Arguments::read()?;
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/data");
     let oracle = Arc::new(Oracle::load(&data.join("accel_nasbench_trees.json"))?);
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let Some((protocol::ANSWER, words)) = words.split_first().map(|(first, others)| (first.as_str(), others)) {
+        return protocol::answer(words, oracle);
+    }
+    let arguments = Arguments::read()?;
     let budgets: Vec<u64> = arguments
         .list("budgets", "50,100,200,500,1000,2000")
         .iter()
@@ -108,6 +118,7 @@ fn main() -> Result<(), Problem> {
                         search: arguments.text("search", "").replace(';', "\n"),
                         measurements: arguments.number("measurements", "50")?,
                         budgets: budgets.clone(),
+                        protocol: arguments.text("protocol", "no") == "yes",
                         change,
                     };
                     let seeds: Vec<u64> = (first..first + seeds).collect();
@@ -140,8 +151,9 @@ pub struct Line {
 impl Line {
     /// Mean and standard deviation over the seeds at each budget.
     pub fn statistics(&self) -> Vec<(f64, f64)> {
-        let budgets = self.scores.first().map_or(0, |score| score.rewards.len());
-        (0..budgets).map(|budget| mean_and_deviation(self.scores.iter().map(|score| score.rewards[budget]))).collect()
+        let budgets = self.scores.first().map_or(0, |score| score.returned.len());
+        let at = |budget: usize| mean_and_deviation(self.scores.iter().map(|score| score.returned[budget].reward));
+        (0..budgets).map(at).collect()
     }
 
     fn row(&self, budgets: &[u64]) -> String {
@@ -149,11 +161,18 @@ impl Line {
         let mean = |value: fn(&Score) -> f64| mean_and_deviation(self.scores.iter().map(value)).0;
         let timed = 100.0 * mean(|score| score.timed as f64) / *budgets.last().unwrap_or(&1) as f64;
         let cells: Vec<String> = cells.collect();
+        let last = |value: fn(&Returned) -> f64| {
+            mean_and_deviation(self.scores.iter().filter_map(|score| score.returned.last()).map(value)).0
+        };
+        let slow = |score: &&Score| score.returned.last().is_some_and(|returned| returned.latency > 1.01);
         let entropy = Some(mean(|score| score.entropy)).filter(|entropy| entropy.is_finite());
         format!(
-            "| {} | {} | {timed:.0} % | {} | {:.0} % | {:.0} % | {:.1} |",
+            "| {} | {} | {:.4} | {:+.2} % | {} | {timed:.0} % | {} | {:.0} % | {:.0} % | {:.1} |",
             self.label,
             cells.join(" | "),
+            last(|returned| returned.best_trained - returned.reward),
+            100.0 * last(|returned| returned.bias),
+            self.scores.iter().filter(slow).count(),
             entropy.map_or("–".to_owned(), |entropy| format!("{entropy:.2}")),
             100.0 * mean(|score| score.fresh),
             100.0 * mean(|score| score.own),
@@ -165,9 +184,9 @@ impl Line {
 fn heading(budgets: &[u64]) -> String {
     let columns: Vec<String> = budgets.iter().map(u64::to_string).collect();
     format!(
-        "| target reward observations algorithm | {} | timed | entropy | new | sampled by the proposer | s per run |\n|{}",
+        "| target reward observations algorithm | {} | regret | bias | too slow | timed | entropy | new | sampled by the proposer | s per run |\n|{}",
         columns.join(" | "),
-        "---|".repeat(budgets.len() + 6)
+        "---|".repeat(budgets.len() + 9)
     )
 }
 

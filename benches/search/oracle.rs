@@ -15,9 +15,6 @@ use mnas::train::{Accuracy, AccuracyError, Request};
 use rand::Rng;
 use serde::Deserialize;
 
-/// Runs behind one timing: all of one noise, since a second load of one network would tell nothing new.
-const RUNS: usize = 1;
-
 #[derive(Deserialize)]
 struct Tree {
     f: Vec<i32>,
@@ -123,7 +120,10 @@ pub fn normal(seed: u64, purpose: &str, architecture: &Architecture) -> f64 {
     let hash = blake3::hash(format!("{seed} {purpose} {architecture}").as_bytes());
     let mut bytes = [0; 8];
     bytes.copy_from_slice(&hash.as_bytes()[..8]);
-    let mut random = mnas::seeded(u64::from_le_bytes(bytes));
+    drawn(&mut mnas::seeded(u64::from_le_bytes(bytes)))
+}
+
+fn drawn(random: &mut mnas::Random) -> f64 {
     let (radius, angle): (f64, f64) = (random.gen_range(f64::MIN_POSITIVE..1.0), random.r#gen());
     (-2.0 * radius.ln()).sqrt() * (std::f64::consts::TAU * angle).cos()
 }
@@ -155,14 +155,18 @@ impl Accuracy for OracleAccuracy {
     }
 }
 
-/// The oracle as a device. Timing a network again gives the same number: its noise is the network's.
+/// The oracle as a device: one run a load, every load with a noise of its own, as a device has it.
 pub struct OracleDevice {
-    /// What answers.
-    pub oracle: Arc<Oracle>,
-    /// How exactly.
-    pub noise: Noise,
-    /// Draws the noise.
-    pub seed: u64,
+    oracle: Arc<Oracle>,
+    noise: Noise,
+    random: mnas::Random,
+}
+
+impl OracleDevice {
+    /// What answers, how exactly, and the seed of the noise.
+    pub fn new(oracle: Arc<Oracle>, noise: Noise, seed: u64) -> Self {
+        Self { oracle, noise, random: mnas::seeded(seed) }
+    }
 }
 
 impl Device for OracleDevice {
@@ -182,13 +186,12 @@ impl Device for OracleDevice {
     }
 
     fn time(&mut self, model: &Model) -> Result<Timing, DeviceError> {
-        let known =
-            model.architecture.as_ref().and_then(|architecture| Some((architecture, self.oracle.exact(architecture)?)));
-        let Some((architecture, (_, latency_ms))) = known else {
+        let known = model.architecture.as_ref().and_then(|architecture| self.oracle.exact(architecture));
+        let Some((_, latency_ms)) = known else {
             let problem = "is not of the oracle's space".into();
             return Err(DeviceError::Model { device: "oracle".into(), model: model.name.clone(), problem });
         };
-        let factor = (self.noise.latency * normal(self.seed, "latency", architecture)).exp();
-        Ok(Timing { wall_ms: vec![latency_ms * factor; RUNS], cpu_ms: Vec::new() })
+        let factor = (self.noise.latency * drawn(&mut self.random)).exp();
+        Ok(Timing { wall_ms: vec![latency_ms * factor], cpu_ms: Vec::new() })
     }
 }

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use super::device_arguments::DeviceArguments;
 use super::output::{Output, bars, interruption, table};
 use super::{Ending, Error, input};
-use crate::device::session::{self, Load, Plan, Session, Statistic};
+use crate::device::noise::DeviceNoise;
+use crate::device::session::{self, Estimates, Load, Plan, Session};
 use crate::device::verify::{Verification, verify};
 use crate::device::{self, Device, Environment, Incident, Model};
 use crate::network::Weights;
@@ -110,9 +111,11 @@ struct Findings {
 
 impl Findings {
     fn json(&self) -> Result<Value, Error> {
-        let results = (0..self.models.len()).map(|index| self.result(index)).collect::<Result<Vec<_>, _>>()?;
+        let estimates = self.session.estimates(DeviceNoise::default());
+        let results =
+            (0..self.models.len()).map(|index| self.result(index, &estimates)).collect::<Result<Vec<_>, _>>()?;
         let ratio = |(index, model): (usize, &Model)| {
-            let ratio = self.session.ratio(index, self.baseline?, Statistic::Median)?;
+            let ratio = estimates.ratio(index, self.baseline?)?;
             Some(json!({ "name": model.name, "ratio": ratio.value, "low": ratio.low, "high": ratio.high }))
         };
         Ok(json!({
@@ -126,26 +129,25 @@ impl Findings {
         }))
     }
 
-    fn result(&self, index: usize) -> Result<Value, Error> {
+    fn result(&self, index: usize, estimates: &Estimates<'_>) -> Result<Value, Error> {
         let (model, session) = (&self.models[index], &self.session);
-        let latency = session.latency(index).ok_or_else(|| Error::new(format!("no times for '{}'", model.name)))?;
-        let corrected = self.baseline.and_then(|baseline| session.corrected(index, baseline, Statistic::Median));
+        let latency = estimates.latency(index).ok_or_else(|| Error::new(format!("no times for '{}'", model.name)))?;
         let mut result = serde_json::to_value(latency)?;
         result["name"] = json!(model.name);
         result["architecture"] = json!(model.architecture.as_ref().map(ToString::to_string));
-        result["fastest_ms"] = json!(session.typical(index, Statistic::Fastest).map(|fastest| fastest.value));
-        result["corrected_ms"] = json!(corrected.map(|interval| interval.value));
+        result["fastest_ms"] = json!(session.samples_ms(index).into_iter().min_by(f64::total_cmp));
         result["samples_ms"] = json!(session.samples_ms(index));
         result["loads"] = json!(session.loads.iter().filter(|load| load.turn.model == index).collect::<Vec<_>>());
-        result["outliers"] = json!(session.outliers(index));
-        result["drift"] = json!(session.drift(index));
+        result["outliers"] = json!(estimates.outliers(index));
+        result["drift"] = json!(estimates.drift(index));
         result["verification"] = json!(self.verified[index]);
         Ok(result)
     }
 
     fn text(&self) -> String {
         let device = &self.environment.device;
-        let rows: Vec<Vec<String>> = (0..self.models.len()).filter_map(|index| self.row(index)).collect();
+        let estimates = self.session.estimates(DeviceNoise::default());
+        let rows: Vec<Vec<String>> = (0..self.models.len()).filter_map(|index| self.row(index, &estimates)).collect();
         format!(
             "{} ({}), {}, {} thread(s), clock {:?}; medians over fresh loads with 95 % intervals\n\n{}{}",
             device.id,
@@ -154,13 +156,13 @@ impl Findings {
             device.threads,
             self.session.clock,
             table(&["model", "median ms", "95 %", "p90 ms", "ratio", "verified"], &rows),
-            self.notes(),
+            self.notes(&estimates),
         )
     }
 
-    fn row(&self, index: usize) -> Option<Vec<String>> {
-        let latency = self.session.latency(index)?;
-        let ratio = self.baseline.and_then(|baseline| self.session.ratio(index, baseline, Statistic::Median));
+    fn row(&self, index: usize, estimates: &Estimates<'_>) -> Option<Vec<String>> {
+        let latency = estimates.latency(index)?;
+        let ratio = self.baseline.and_then(|baseline| estimates.ratio(index, baseline));
         Some(vec![
             self.models[index].name.clone(),
             format!("{:.3}", latency.median_ms),
@@ -176,17 +178,17 @@ impl Findings {
     }
 
     /// What a reader should know beside the numbers, a line each.
-    fn notes(&self) -> String {
+    fn notes(&self, estimates: &Estimates<'_>) -> String {
         let mut notes = Vec::new();
         for (index, model) in self.models.iter().enumerate() {
-            let outliers = self.session.outliers(index).into_iter();
+            let outliers = estimates.outliers(index).into_iter();
             notes.extend(
                 outliers.map(|one| {
-                    format!("round {} of {} stands out: {:.3} ms", one.round + 1, model.name, one.median_ms)
+                    format!("round {} of {} stands out: {:.3} ms", one.round + 1, model.name, one.latency_ms)
                 }),
             );
         }
-        let drift = self.baseline.and_then(|baseline| self.session.drift(baseline));
+        let drift = self.baseline.and_then(|baseline| estimates.drift(baseline));
         if let Some(drift) = drift.filter(|drift| (drift - 1.0).abs() > NOTABLE_DRIFT) {
             notes.push(format!(
                 "the baseline took {drift:.2} × as long at the end as at the beginning: compare by ratios"

@@ -10,13 +10,13 @@ use mnas_runner::machine::{Core, Moment, Zone};
 use serde::{Deserialize, Serialize};
 
 use super::host::{HostDevice, HostSettings};
+use super::noise::Noise;
 use super::phone::files::Runner;
 use super::phone::link::Link;
 use super::phone::lock::Lock;
 use super::phone::state::State;
 use super::phone::{PhoneDevice, health, reference};
 use super::profile::{Kind, Profile};
-use super::session::Statistic;
 use super::{Device, DeviceError};
 use crate::adb::Server;
 
@@ -257,15 +257,15 @@ fn repeatability(device: &mut dyn Device) -> Check {
     }
 }
 
-/// Mean and coefficient of variation of the loads' fastest runs.
+/// Mean and coefficient of variation of the loads' latencies.
 fn variation_percent(device: &mut dyn Device) -> Result<(f64, f64), DeviceError> {
     let (model, clock) = (reference()?, device.description().clock);
-    let mut fastest = Vec::new();
+    let mut loads = Vec::new();
     for _ in 0..LOADS {
-        fastest.extend(device.time(&model)?.statistic_ms(clock, Statistic::Fastest));
+        loads.extend(device.time(&model)?.ln_ms(clock, &Noise::RUNS).map(f64::exp));
     }
-    let mean = fastest.iter().sum::<f64>() / fastest.len() as f64;
-    let variance = fastest.iter().map(|ms| (ms - mean).powi(2)).sum::<f64>() / fastest.len() as f64;
+    let mean = loads.iter().sum::<f64>() / loads.len() as f64;
+    let variance = loads.iter().map(|ms| (ms - mean).powi(2)).sum::<f64>() / loads.len() as f64;
     Ok((mean, 100.0 * variance.sqrt() / mean))
 }
 

@@ -8,12 +8,13 @@ pub mod command;
 pub mod environment;
 pub mod host;
 pub mod incident;
+pub mod levels;
+pub mod noise;
 mod open;
 pub mod phone;
 pub mod profile;
 pub mod session;
 pub mod simulated;
-pub mod statistics;
 pub mod tract;
 pub mod verify;
 
@@ -50,7 +51,7 @@ pub enum Clock {
     ThreadCpu,
 }
 
-/// All runs of one fresh load, in order. From a device that tells no single runs, their order statistics (see
+/// All runs of one fresh load, in order. From a device that tells no single runs, one number for all of them (see
 /// [`phone::benchmark_model::Printed::timing`]).
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Timing {

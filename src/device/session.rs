@@ -1,17 +1,20 @@
 //! Timing several models so that they can be compared: interleaved rounds of fresh loads.
 //!
 //! In each round every model is loaded afresh once, in an order drawn from the seed, so that slow changes of the
-//! machine meet all models alike. All runs are kept. A model's latency is the median over its loads of each load's
-//! median; loads, not runs, are the independent samples behind its interval, since one network's median differs more
-//! between fresh loads (4 %) than within one (2.5 %), measured on a shared two-core x86 host. A ratio to a baseline is taken round by round.
+//! machine meet all models alike. All runs are kept. A load's latency is estimated from its runs, a model's from its
+//! loads ([`super::noise`], [`super::levels`]); loads, not runs, are the independent samples behind its interval, since one
+//! network's latency differs more between fresh loads (4 %) than within one (2.5 %), measured on a shared two-core x86
+//! host. A ratio to a baseline is taken round by round.
 
 use std::ops::ControlFlow;
 
 use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 
-use super::statistics::{Interval, median, median_absolute_deviation, median_interval, quantile, quantile_interval};
+use super::levels::{Levels, TimedLoad};
+use super::noise::{DeviceNoise, Noise, NoisePrior};
 use super::{Clock, Device, DeviceError, Model, Timing};
+use crate::statistics::{Interval, Normal, median, median_absolute_deviation, median_interval, quantile};
 
 /// Level of all intervals.
 const LEVEL: f64 = 0.95;
@@ -80,33 +83,12 @@ pub struct Session {
     pub loads: Vec<Load>,
 }
 
-/// What stands for a load's runs, and for several loads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Statistic {
-    /// The median run of a load, the median over loads: what `mnas bench` reports.
-    Median,
-    /// The fastest run of a load, the fastest over loads: what predictors are fitted to and searches decide by. Whatever
-    /// else runs on a machine only adds time. On a shared host, sessions of three loads repeated the fastest to 1.0 %, the
-    /// lower quartile to 1.2 % and the median to 1.7 %; of five loads, to 0.9 % each.
-    Fastest,
-}
-
-impl Statistic {
-    /// The quantile over loads that counts.
-    pub const fn quantile_over_loads(self) -> f64 {
-        match self {
-            Self::Median => 0.5,
-            Self::Fastest => 0.0,
-        }
-    }
-}
-
 /// One model's latency.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
-    /// Median over loads of the loads' medians, ms.
+    /// Median over fresh loads on the undisturbed device ([`super::noise`]), ms.
     pub median_ms: f64,
-    /// Lower end of its 95 % bootstrap interval.
+    /// Lower end of its 95 % interval.
     pub low_ms: f64,
     /// Upper end.
     pub high_ms: f64,
@@ -125,20 +107,16 @@ pub struct Latency {
 pub struct Outlier {
     /// The round, from 0.
     pub round: usize,
-    /// Median of its runs.
-    pub median_ms: f64,
+    /// Its latency.
+    pub latency_ms: f64,
     /// Its modified z-score.
     pub score: f64,
 }
 
 impl Timing {
-    /// One number for the runs; `None` without runs.
-    pub fn statistic_ms(&self, clock: Clock, statistic: Statistic) -> Option<f64> {
-        let runs = self.of(clock);
-        match statistic {
-            Statistic::Median => (!runs.is_empty()).then(|| median(runs)),
-            Statistic::Fastest => runs.iter().copied().min_by(f64::total_cmp),
-        }
+    /// Logarithm of the latency, in ms, that the runs tell under this noise; `None` without runs.
+    pub fn ln_ms(&self, clock: Clock, noise: &Noise) -> Option<f64> {
+        noise.load(self.of(clock))
     }
 
     /// The runs as the chosen clock saw them; the wall clock's where the device has no other.
@@ -194,23 +172,46 @@ impl Session {
         serde_json::to_string(&loads).expect("loads are plain numbers")
     }
 
-    /// One number for each of a model's loads, with its round.
-    pub fn loads_ms(&self, model: usize, statistic: Statistic) -> Vec<(usize, f64)> {
-        let of = |load: &Load| Some((load.turn.round, load.timing.statistic_ms(self.clock, statistic)?));
-        self.loads_of(model).filter_map(of).collect()
+    /// What the loads tell of every model, on a device of whose noise this was known before.
+    pub fn estimates(&self, known: DeviceNoise) -> Estimates<'_> {
+        let runs: Vec<Vec<f64>> =
+            self.loads.iter().map(|load| load.timing.of(self.clock).iter().map(|ms| ms.ln()).collect()).collect();
+        let runs = Noise::learn(runs.iter().map(Vec::as_slice), NoisePrior::RUNS.around(known.runs));
+        let told = self.loads.iter().filter_map(|load| Some((load, load.timing.ln_ms(self.clock, &runs)?)));
+        let loads: Vec<(&Load, f64)> = told.collect();
+        let timed: Vec<TimedLoad> =
+            loads.iter().map(|(load, ln_ms)| TimedLoad { model: load.turn.model, ln_ms: *ln_ms }).collect();
+        let models = timed.iter().map(|load| load.model + 1).max().unwrap_or(0);
+        let levels = Levels::of(&timed, models, NoisePrior::LOADS.around(known.loads));
+        Estimates { session: self, loads, runs, levels }
+    }
+}
+
+/// What the loads of a session tell; see [`Session::estimates`].
+#[derive(Debug, Clone)]
+pub struct Estimates<'s> {
+    session: &'s Session,
+    /// Every load with the logarithm of its latency.
+    loads: Vec<(&'s Load, f64)>,
+    runs: Noise,
+    levels: Levels,
+}
+
+impl Estimates<'_> {
+    /// The noise of the device, as this session shows it.
+    pub fn noise(&self) -> DeviceNoise {
+        DeviceNoise { runs: self.runs, loads: self.levels.noise }
     }
 
-    /// A model's latency by that statistic, with its 95 % bootstrap interval; `None` if it was not timed.
-    pub fn typical(&self, model: usize, statistic: Statistic) -> Option<Interval> {
-        let loads: Vec<f64> = self.loads_ms(model, statistic).into_iter().map(|(_, ms)| ms).collect();
-        let quantile = statistic.quantile_over_loads();
-        (!loads.is_empty()).then(|| quantile_interval(&loads, quantile, LEVEL, &mut crate::seeded(self.seed)))
+    /// ln(latency in ms) of a model, `None` if it was not timed.
+    pub fn ln_latency(&self, model: usize) -> Option<Normal> {
+        self.levels.latencies.get(model).copied().flatten()
     }
 
     /// A model's latency, `None` if it was not timed.
     pub fn latency(&self, model: usize) -> Option<Latency> {
-        let interval = self.typical(model, Statistic::Median)?;
-        let samples = self.samples_ms(model);
+        let interval = self.ln_latency(model)?.exponential_interval(LEVEL);
+        let samples = self.session.samples_ms(model);
         Some(Latency {
             median_ms: interval.value,
             low_ms: interval.low,
@@ -222,46 +223,32 @@ impl Session {
         })
     }
 
+    /// The latency of each of a model's loads, with its round.
+    pub fn loads_ms(&self, model: usize) -> Vec<(usize, f64)> {
+        let loads = self.loads.iter().filter(|(load, _)| load.turn.model == model);
+        loads.map(|(load, ln_ms)| (load.turn.round, ln_ms.exp())).collect()
+    }
+
     /// A model's latency relative to a baseline's: median of the ratios within each round, with its 95 % bootstrap
     /// interval. `None` if no round timed both.
-    pub fn ratio(&self, model: usize, baseline: usize, statistic: Statistic) -> Option<Interval> {
-        let baselines = self.loads_ms(baseline, statistic);
+    pub fn ratio(&self, model: usize, baseline: usize) -> Option<Interval> {
+        let baselines = self.loads_ms(baseline);
         let of_round = |round| baselines.iter().find(|(other, _)| *other == round).map(|(_, ms)| *ms);
-        let loads = self.loads_ms(model, statistic).into_iter();
+        let loads = self.loads_ms(model).into_iter();
         let ratios: Vec<f64> = loads.filter_map(|(round, ms)| Some(ms / of_round(round)?)).collect();
-        (!ratios.is_empty()).then(|| median_interval(&ratios, LEVEL, &mut crate::seeded(self.seed)))
-    }
-
-    /// A model's latency freed of the machine's drift: each load is divided by how much slower than its own median the
-    /// reference model was in the same round. It helps where the machine's speed changed by more than the reference's
-    /// own loads vary, and adds their noise otherwise. `None` if no round timed both.
-    pub fn corrected(&self, model: usize, reference: usize, statistic: Statistic) -> Option<Interval> {
-        let slowdowns = self.slowdowns(reference, statistic);
-        let of_round = |round| slowdowns.iter().find(|(other, _)| *other == round).map(|(_, slowdown)| *slowdown);
-        let loads = self.loads_ms(model, statistic).into_iter();
-        let corrected: Vec<f64> = loads.filter_map(|(round, ms)| Some(ms / of_round(round)?)).collect();
-        let quantile = statistic.quantile_over_loads();
-        let interval = || quantile_interval(&corrected, quantile, LEVEL, &mut crate::seeded(self.seed));
-        (!corrected.is_empty()).then(interval)
-    }
-
-    /// How much slower than its median a model was in each round.
-    pub fn slowdowns(&self, model: usize, statistic: Statistic) -> Vec<(usize, f64)> {
-        let loads = self.loads_ms(model, statistic);
-        let centre = median(&loads.iter().map(|(_, ms)| *ms).collect::<Vec<_>>());
-        loads.into_iter().map(|(round, ms)| (round, ms / centre)).collect()
+        (!ratios.is_empty()).then(|| median_interval(&ratios, LEVEL, &mut crate::seeded(self.session.seed)))
     }
 
     /// The loads of a model that stand out: those whose modified z-score (Iglewicz and Hoaglin 1993), 0.6745 times the
     /// distance from the median over the median absolute deviation, is beyond 3.5. They are named, and stay among the
-    /// rest: medians bear them.
+    /// rest: the estimate bears them.
     pub fn outliers(&self, model: usize) -> Vec<Outlier> {
-        let loads = self.loads_ms(model, Statistic::Median);
+        let loads = self.loads_ms(model);
         let values: Vec<f64> = loads.iter().map(|(_, ms)| *ms).collect();
         let (centre, spread) = (median(&values), median_absolute_deviation(&values));
         let outlier = |(round, ms): (usize, f64)| {
             let score = 0.6745 * (ms - centre) / spread;
-            (score.is_finite() && score.abs() > 3.5).then_some(Outlier { round, median_ms: ms, score })
+            (score.is_finite() && score.abs() > 3.5).then_some(Outlier { round, latency_ms: ms, score })
         };
         loads.into_iter().filter_map(outlier).collect()
     }
@@ -269,10 +256,10 @@ impl Session {
     /// How a model's time changed over the session: its median in the last third of the rounds relative to the first
     /// third, 1 for no change. Of a reference model this is the machine's drift. `None` for fewer than three rounds.
     pub fn drift(&self, model: usize) -> Option<f64> {
-        let mut medians = self.loads_ms(model, Statistic::Median);
-        medians.sort_by_key(|(round, _)| *round);
-        let medians: Vec<f64> = medians.into_iter().map(|(_, median)| median).collect();
-        let third = medians.len() / 3;
-        (third > 0).then(|| median(&medians[medians.len() - third..]) / median(&medians[..third]))
+        let mut loads = self.loads_ms(model);
+        loads.sort_by_key(|(round, _)| *round);
+        let loads: Vec<f64> = loads.into_iter().map(|(_, ms)| ms).collect();
+        let third = loads.len() / 3;
+        (third > 0).then(|| median(&loads[loads.len() - third..]) / median(&loads[..third]))
     }
 }

@@ -19,7 +19,7 @@ use std::cmp::Ordering;
 
 use serde::{Deserialize, Serialize};
 
-use crate::device::statistics;
+use crate::statistics;
 
 /// The agreement of predictions with measurements.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]

@@ -7,8 +7,8 @@ use crate::store::{FinalRow, Seconds, Step};
 
 /// A search's results and how they came about. Latencies in milliseconds, accuracies as fractions.
 ///
-/// Every candidate has one latency throughout: of the final session, else measured in the loop, else what the predictor
-/// says that has seen every measurement of the run.
+/// Every candidate has one latency throughout, the median over fresh loads on the undisturbed device: what the predictor,
+/// the timings of the run, and the final session say of it together.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ReportData {
     /// The candidate the search would return, and how sure that is.
@@ -67,7 +67,7 @@ pub struct Pick {
     pub best: Option<Candidate>,
     /// Whether its latency keeps to the target.
     pub target_met: Option<TargetMet>,
-    /// How many of the run's networks keep to it, as far as their intervals tell.
+    /// How many of the run's networks are more likely to keep to it than not.
     #[serde(default)]
     pub within_target: usize,
     /// The next best network.
@@ -108,10 +108,10 @@ pub struct Candidate {
     pub accuracy: f64,
     /// What the model of all accuracies makes of it: the observed one less its luck. Networks are chosen by it.
     pub expected_accuracy: f64,
-    /// Measured if `measured`, else predicted. With several devices the combined latency: that with which the first
-    /// device alone would earn the reward.
+    /// Timed if `measured`, else predicted. With several devices the combined latency: that with which the first device
+    /// alone would earn the reward.
     pub latency_ms: f64,
-    /// Low end of the latency's interval: of the measurement (95 %), or of the prediction.
+    /// Low end of the latency's 95 % interval, which a timing on another day lies within.
     pub low_ms: f64,
     /// High end.
     pub high_ms: f64,
@@ -119,9 +119,13 @@ pub struct Candidate {
     pub latency_ratio: f64,
     /// Whether the latency was timed, on every device.
     pub measured: bool,
-    /// Its reward by the observed accuracy.
+    /// Its expected reward: with the expected accuracy, averaged over what is believed of the latency. Networks are chosen
+    /// by it.
     pub reward: f64,
-    /// The assured reward: the least within the latency's interval, with the expected accuracy.
+    /// The chance that it keeps the target, on every device.
+    #[serde(default)]
+    pub target_chance: f64,
+    /// The least reward within the latency's interval, with the expected accuracy.
     pub reward_low: f64,
     /// Parameters.
     pub params: usize,

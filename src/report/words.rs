@@ -38,12 +38,13 @@ pub(super) fn missed(pick: &Pick) -> Option<String> {
     }
 }
 
-/// The pick in one line: `accuracy 80.3 % (79.9 % expected), 1.67 ms predicted, 1.60 to 1.75 (target 2.00 ms: kept),
-/// reward 0.8137 (0.8062 assured)`.
+/// The pick in one line: `accuracy 80.3 % (79.9 % expected), 1.67 ms predicted, 1.60 to 1.75 (target 2.00 ms: kept, chance
+/// 99 %), reward 0.8137`.
 pub(super) fn best(pick: &Pick, best: &Candidate) -> String {
-    let kept = pick.target_met.map_or_else(String::new, |found| format!(": {}", met(found)));
+    let chance = percent(best.target_chance);
+    let kept = pick.target_met.map_or_else(String::new, |found| format!(": {}, chance {chance}", met(found)));
     format!(
-        "accuracy {} ({} expected), {} {}, {} (target {}{kept}), reward {:.4} ({:.4} assured)",
+        "accuracy {} ({} expected), {} {}, {} (target {}{kept}), reward {:.4}",
         percent(best.accuracy),
         percent(best.expected_accuracy),
         ms(best.latency_ms),
@@ -51,7 +52,6 @@ pub(super) fn best(pick: &Pick, best: &Candidate) -> String {
         interval(best),
         ms(pick.target.latency_ms),
         best.reward,
-        best.reward_low,
     )
 }
 
@@ -97,13 +97,12 @@ pub(super) fn costs(candidate: &Candidate) -> String {
 pub(super) fn runner_up(pick: &Pick) -> Option<String> {
     let next = pick.runner_up.as_ref()?;
     Some(format!(
-        "runner-up: accuracy {} ({} expected), {} {}, reward {:.4} ({:.4} assured)",
+        "runner-up: accuracy {} ({} expected), {} {}, reward {:.4}",
         percent(next.accuracy),
         percent(next.expected_accuracy),
         ms(next.latency_ms),
         source(next),
         next.reward,
-        next.reward_low,
     ))
 }
 

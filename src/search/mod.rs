@@ -59,5 +59,6 @@ pub use settings::{
 pub mod internals {
     pub use super::model::Latencies;
     pub use super::propose::guide::Guide;
+    pub use super::run::final_timing::{FinalNetwork, FinalObservation, time_finalists};
     pub use super::timing::watch::Watch;
 }

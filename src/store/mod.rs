@@ -20,7 +20,9 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-pub use rows::{BeyondLimits, Evaluation, Experience, FinalRow, FinalTiming, Measurement, Purpose, Seconds, Step};
+pub use rows::{
+    BeyondLimits, Evaluation, Experience, FinalRow, FinalTiming, INTERVAL_LEVEL, Measurement, Purpose, Seconds, Step,
+};
 
 /// What went wrong with a run directory.
 #[derive(Debug, thiserror::Error)]

@@ -5,7 +5,7 @@ use std::path::Path;
 use rusqlite::Connection;
 
 /// Format of the tables below; raised when they change.
-pub const FORMAT: &str = "4";
+pub const FORMAT: &str = "5";
 
 const TABLES: &str = "
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -32,7 +32,7 @@ CREATE TABLE measurements (
     architecture TEXT NOT NULL,
     purpose      TEXT NOT NULL,         -- warm-up, search or anchor
     step         INTEGER NOT NULL,
-    latency_ms   REAL NOT NULL,         -- freed of the drift, as is its 95 % interval:
+    latency_ms   REAL NOT NULL,         -- on the undisturbed device, as is its 95 % interval:
     least_ms     REAL NOT NULL,
     most_ms      REAL NOT NULL,
     drift        REAL,                  -- the device's slowness now over that at its calibration
@@ -42,6 +42,7 @@ CREATE TABLE measurements (
     timing       TEXT NOT NULL,         -- every sample, JSON
     seconds      REAL NOT NULL,
     finished     TEXT NOT NULL,
+    attempts     INTEGER NOT NULL,      -- sessions made until the device was at its usual pace
     UNIQUE (device, digest, purpose, step)
 ) STRICT;
 

@@ -123,15 +123,12 @@ pub fn read(stdout: &str, stderr: &str) -> Result<Printed, PrintedError> {
 }
 
 impl Printed {
-    /// The runs as a timing. The tool does not tell single runs: these are their order statistics, so that fastest and
-    /// median are the tool's own; where it prints no median, the mean stands for it.
+    /// The runs as a timing. The tool does not tell single runs: their median stands for them, or their mean where it
+    /// prints no median.
     pub fn timing(&self) -> Timing {
-        let Series { min_us, max_us, mean_us, percentiles_us, .. } = self.runs;
-        let ordered_us = match percentiles_us {
-            Some([low, middle, high]) => vec![min_us, low, middle, high, max_us],
-            None => vec![min_us, mean_us, max_us],
-        };
-        Timing { wall_ms: ordered_us.into_iter().map(|us| us / 1e3).collect(), cpu_ms: Vec::new() }
+        let Series { mean_us, percentiles_us, .. } = self.runs;
+        let middle_us = percentiles_us.map_or(mean_us, |[_, middle, _]| middle);
+        Timing { wall_ms: vec![middle_us / 1e3], cpu_ms: Vec::new() }
     }
 }
 

@@ -9,7 +9,7 @@ use super::link::FOLDER;
 use super::pace::Slow;
 use crate::adb::AdbError;
 use crate::device::incident::IncidentKind;
-use crate::device::session::Statistic;
+use crate::device::noise::Noise;
 use crate::device::{DeviceError, Model, Timing};
 
 /// Bytes of models that are left on the phone at most, for rounds that come back to them.
@@ -86,13 +86,13 @@ impl PhoneDevice {
         launch.answer(&remote, &output).map_err(|problem| self.failed(model, problem))
     }
 
-    /// The fastest run of the reference network, if there is one.
+    /// What the reference network takes now, if there is one.
     fn reference_ms(&mut self) -> Result<Option<f64>, DeviceError> {
         let Some(reference) = self.reference.take() else { return Ok(None) };
         let answer = self.start(&self.launch.of_reference(), &reference);
         self.reference = Some(reference);
         let timing = answer?.timing;
-        Ok(timing.statistic_ms(self.clock(), Statistic::Fastest))
+        Ok(timing.ln_ms(self.clock(), &Noise::RUNS).map(f64::exp))
     }
 
     /// One attempt at a load; one that was slow is to be repeated, unless that slowness has lasted.

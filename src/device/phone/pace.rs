@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use mnas_runner::report::Report;
 
-use crate::device::statistics::median;
+use crate::statistics::median;
 
 /// A core at less than this share of the highest clock it was seen at after a load is throttled.
 const CLOCK_SHARE: f64 = 0.9;

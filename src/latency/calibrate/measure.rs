@@ -1,28 +1,25 @@
 //! Measuring planned networks, one fresh load after the other, each written down before the next begins.
 //!
-//! Every round loads every network once, in an order of its own (see [`crate::device::session::Plan`]). Other work on
-//! the machine only ever adds time, so a load's latency is the *fastest* of its runs, and a network's the fastest of its
-//! loads, the device's pace taken out. On a shared host whose neighbours disturbed half of all loads, the noise floor of
-//! a calibration was 2.5 % like this, 3.5 % with the lower quartile of the loads and 4.4 % with their median (both with
-//! running medians for the pace). The load's median stands beside it.
+//! Every round loads every network once, in an order of its own (see [`crate::device::session::Plan`]). What the loads
+//! say of the networks' latencies is worked out when the file is read ([`crate::latency::data::pace`]): on file is what was measured.
 //!
 //! `measurements.csv`, one row per load:
 //!
 //! | column | holds |
 //! |---|---|
 //! | `architecture` | the network's line |
-//! | `latency_ms` | fastest run of the load, on the device's clock |
-//! | `median_ms` | median of the load's runs |
+//! | `latency_ms` | median of the load's runs, on the device's clock |
 //! | `samples` | runs of the load |
+//! | `runs_ms` | every run, in order, separated by spaces |
 //! | `source` | the device's id |
 //! | `part` | `fit`, `validation`, `repeat` or `anchor` |
 //! | `round` | from 1 in every batch |
 //! | `batch` | from 0 |
 //! | `seconds` | what the load cost, writing the model and warm-up included |
 //!
-//! What is on file is what was measured; the device's pace is taken out when the file is read (see
-//! [`crate::latency::data::pace`]). A row is appended in one piece and synced. After a crash the rows on disk are the loads that need not be repeated;
-//! a row cut short is removed.
+//! A row is appended in one piece and synced. After a crash the rows on disk are the loads that need not be repeated; a row
+//! cut short is removed. Logs made before had the fastest run as `latency_ms` and the median as `median_ms`, and no
+//! `runs_ms`: they are read by their medians, and written anew in today's form when a calibration goes on.
 
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::ops::ControlFlow;
@@ -33,14 +30,14 @@ use ndarray::{ArrayD, IxDyn};
 use serde::{Deserialize, Serialize};
 
 use super::plan::{Part, Planned};
-use crate::device::session::{Plan, Statistic, Turn};
+use crate::device::session::{Plan, Turn};
 use crate::device::{Device, DeviceError, Model, Timing};
 use crate::latency::data::DataSet;
-use crate::latency::data::pace::{TimedLoad, paces};
+use crate::latency::data::pace::{TimedLoad, logged};
 use crate::latency::error::CalibrationError;
-use crate::latency::metrics::median;
 use crate::network::{Network, Weights};
 use crate::space::Architecture;
+use crate::statistics::median;
 
 /// How far a calibration is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,12 +53,16 @@ pub struct Progress {
 pub struct Row {
     /// The network's line.
     pub architecture: String,
-    /// Fastest run.
-    pub latency_ms: f64,
     /// Median of the runs.
-    pub median_ms: f64,
+    pub latency_ms: f64,
     /// Number of runs.
     pub samples: usize,
+    /// Every run, in order; empty in logs made before, which have the median alone.
+    #[serde(with = "spaced", default)]
+    pub runs_ms: Vec<f64>,
+    /// Only in logs made before, where `latency_ms` is the fastest run.
+    #[serde(default, skip_serializing)]
+    median_ms: Option<f64>,
     /// The device's id.
     pub source: String,
     /// What it is for.
@@ -77,9 +78,33 @@ pub struct Row {
 }
 
 impl Row {
-    fn timed(&self) -> TimedLoad<'_> {
-        let Self { architecture, latency_ms, part, batch, .. } = self;
-        TimedLoad { architecture, part: part.name(), batch: *batch, latency_ms: *latency_ms }
+    fn converted(self) -> Self {
+        Self { latency_ms: self.median_ms.unwrap_or(self.latency_ms), median_ms: None, ..self }
+    }
+
+    /// As [`crate::latency::data::pace`] takes it.
+    pub fn timed(&self) -> TimedLoad<'_> {
+        let Self { architecture, latency_ms, runs_ms, part, batch, .. } = self;
+        let runs_ms = if runs_ms.is_empty() { std::slice::from_ref(latency_ms) } else { runs_ms.as_slice() };
+        TimedLoad { architecture, part: part.name(), batch: *batch, runs_ms }
+    }
+}
+
+/// Numbers in one cell of a CSV file.
+mod spaced {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(values: &[f64], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&values.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<f64>, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let number = |word: &str| match word.parse::<f64>() {
+            Ok(ms) if ms > 0.0 && ms.is_finite() => Ok(ms),
+            _ => Err(serde::de::Error::custom(format!("runs_ms: expected positive milliseconds, found '{word}'"))),
+        };
+        text.split_whitespace().map(number).collect()
     }
 }
 
@@ -134,31 +159,19 @@ fn pattern_weights(network: &Network) -> Weights {
     Weights(network.weight_shapes().into_iter().map(array).collect())
 }
 
-/// The latency of one load: its fastest run on the device's clock.
+/// All runs of one load on the device's clock, in ms.
 ///
 /// # Errors
-/// [`DeviceError`] if the model does not run, or the device gave no positive time.
-pub fn time_load(device: &mut dyn Device, model: &Model) -> Result<Load, DeviceError> {
+/// [`DeviceError`] if the model does not run, or the device gave a time that is not positive, or none.
+pub fn time_load(device: &mut dyn Device, model: &Model) -> Result<Vec<f64>, DeviceError> {
     let timing: Timing = device.time(model)?;
     let description = device.description();
     let runs = timing.of(description.clock);
-    let fastest = timing.statistic_ms(description.clock, Statistic::Fastest).unwrap_or(f64::NAN);
-    if !(fastest > 0.0 && fastest.is_finite()) {
+    if runs.is_empty() || runs.iter().any(|ms| !(*ms > 0.0 && ms.is_finite())) {
         let problem = format!("expected positive times, found {runs:?}");
         return Err(DeviceError::Model { device: description.id, model: model.name.clone(), problem });
     }
-    Ok(Load { latency_ms: fastest, median_ms: median(runs).unwrap_or(fastest), samples: runs.len() })
-}
-
-/// What a load gave.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Load {
-    /// Fastest run.
-    pub latency_ms: f64,
-    /// Median run.
-    pub median_ms: f64,
-    /// Number of runs.
-    pub samples: usize,
+    Ok(runs.to_vec())
 }
 
 /// One batch's networks and how often each is loaded.
@@ -251,14 +264,16 @@ impl Measuring {
                 let Planned { architecture, part } = &batch.planned[turn.model];
                 let start = Instant::now();
                 let model = model_for(device, architecture)?;
-                let Load { latency_ms, median_ms, samples } = time_load(device, &model)?;
+                let runs_ms = time_load(device, &model)?;
+                let (latency_ms, samples) = (median(&runs_ms), runs_ms.len());
                 let (architecture, source, round) = (architecture.to_string(), source.clone(), turn.round + 1);
                 let (part, batch, seconds) = (*part, batch.index, start.elapsed().as_secs_f64());
                 self.log.append(Row {
                     architecture,
                     latency_ms,
-                    median_ms,
                     samples,
+                    runs_ms,
+                    median_ms: None,
                     source,
                     part,
                     round,
@@ -289,19 +304,29 @@ fn whole(text: &str) -> usize {
 }
 
 fn parse(text: &str, path: &Path) -> Result<Vec<Row>, CalibrationError> {
-    let rows = csv::Reader::from_reader(text.as_bytes()).deserialize().collect::<Result<Vec<Row>, _>>();
+    let rows = csv::Reader::from_reader(text.as_bytes()).into_deserialize();
+    let rows = rows.map(|row| row.map(Row::converted)).collect::<Result<Vec<Row>, _>>();
     rows.map_err(|error| CalibrationError::Rows { path: path.display().to_string(), error })
 }
 
-/// The rows of some part as measurements, freed of the device's pace.
+/// Whether the log has the columns of before.
+fn is_old(text: &str) -> bool {
+    text.lines().next().is_some_and(|header| header.split(',').any(|column| column == "median_ms"))
+}
+
+/// The networks of some parts with their latencies on the undisturbed device. One that stands in two of the parts has the
+/// median of its latencies there.
 ///
 /// # Errors
 /// An architecture that cannot be read.
 pub fn data_of(rows: &[Row], parts: &[Part]) -> Result<DataSet, CalibrationError> {
-    let paces = paces(&rows.iter().map(Row::timed).collect::<Vec<_>>());
+    let loads: Vec<TimedLoad<'_>> = rows.iter().map(Row::timed).collect();
     let mut data = DataSet::default();
-    for (row, pace) in rows.iter().zip(paces).filter(|(row, _)| parts.contains(&row.part)) {
-        data.push(&crate::space::parse(&row.architecture)?, row.latency_ms / pace, &row.source)?;
+    for network in logged(&loads).networks {
+        let Row { part, source, .. } = &rows[network.first];
+        if parts.contains(part) {
+            data.push(&crate::space::parse(network.architecture)?, network.ln_ms.mean.exp(), source)?;
+        }
     }
     Ok(data)
 }
@@ -340,21 +365,33 @@ impl Log {
         let mut text = String::new();
         file.read_to_string(&mut text)?;
         let whole = whole(&text);
+        let rows = parse(&text[..whole], path)?;
         file.set_len(whole as u64)?;
         file.seek(SeekFrom::End(0))?;
-        Ok(Self { file, rows: parse(&text[..whole], path)? })
+        let mut log = Self { file, rows: Vec::new() };
+        if is_old(&text) {
+            let mut anew = Vec::new();
+            for (index, row) in rows.iter().enumerate() {
+                anew.extend(line(row, index == 0)?);
+            }
+            crate::files::write_atomically(path, &anew)?;
+            log.file = fs_err::OpenOptions::new().append(true).open(path)?;
+        }
+        log.rows = rows;
+        Ok(log)
     }
 
     fn append(&mut self, row: Row) -> Result<(), CalibrationError> {
-        let first = self.file.stream_position()? == 0;
-        let mut writer = csv::WriterBuilder::new().has_headers(first).from_writer(Vec::new());
-        let text = writer
-            .serialize(&row)
-            .map_err(std::io::Error::from)
-            .and_then(|()| writer.into_inner().map_err(|error| std::io::Error::other(error.to_string())))?;
-        self.file.write_all(&text)?;
+        self.file.write_all(&line(&row, self.rows.is_empty())?)?;
         self.file.sync_data()?;
         self.rows.push(row);
         Ok(())
     }
+}
+
+/// A row as text, below the header if it is the first.
+fn line(row: &Row, first: bool) -> Result<Vec<u8>, std::io::Error> {
+    let mut writer = csv::WriterBuilder::new().has_headers(first).from_writer(Vec::new());
+    writer.serialize(row).map_err(std::io::Error::from)?;
+    writer.into_inner().map_err(|error| std::io::Error::other(error.to_string()))
 }

@@ -7,17 +7,16 @@
 //! | `source` | optional: where the number comes from, where one file holds several (runtimes, papers) |
 //! | `samples` | optional: runs behind the number |
 //!
-//! The log of a calibration has `part` and `round`, too; its rows are freed of the device's pace
-//! ([`crate::latency::data::pace`]). A file without `architecture` may name published networks by `model` (`_` reads as `-`), `width_multiplier` and
+//! Rows with a `round` are a log of loads in the order of their timing, as a calibration writes it
+//! ([`crate::latency::calibrate::measure`]); its latencies and the device's pace are worked out together ([`pace`]). A file without `architecture` may name published networks by `model` (`_` reads as `-`), `width_multiplier` and
 //! `input_size` instead.
-//! Several rows of one architecture and source are repeated measurements. Whatever else a machine does can only add
-//! time, so the fastest counts, not their median (see [`crate::latency::calibrate::measure`] for what that gains). A row whose latency is empty was not measured; such rows are counted, not guessed.
+//! Several rows of one architecture and source are repeated measurements, of which the median counts. A row whose latency is empty was not measured; such rows are counted, not guessed.
 //!
 //! ```
 //! use mnas::latency::DataSet;
 //! let text = "architecture,latency_ms\nmobilenet-v2,75\nmnasnet-a1,78\nmnasnet-a1,80\n";
 //! let data = DataSet::from_csv(text.as_bytes(), "phone.csv", "latency_ms")?;
-//! assert_eq!((data.len(), data.measurements()[1].latency_ms), (2, 78.0));
+//! assert_eq!((data.len(), data.measurements()[1].latency_ms), (2, 79.0));
 //! # Ok::<(), mnas::latency::DataError>(())
 //! ```
 
@@ -30,17 +29,15 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::device::session::Statistic;
-use crate::latency::metrics::quantile;
+use crate::device::noise::DeviceNoise;
 use crate::network::{ExpandError, Network};
 use crate::space::{self, Architecture, ArchitectureError};
+use crate::statistics::median;
 use features::Features;
-use pace::{TimedLoad, paces};
+use pace::{TimedLoad, logged};
 
 /// The column of latencies unless another is named.
 pub const LATENCY_COLUMN: &str = "latency_ms";
-/// The quantile of repeated measurements that counts.
-pub const REPEATS_QUANTILE: f64 = Statistic::Fastest.quantile_over_loads();
 
 /// Why measurements cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -109,7 +106,7 @@ pub struct Measurement {
     pub architecture: Architecture,
     /// Its features.
     pub features: Features,
-    /// The fastest of its rows, in milliseconds.
+    /// The median of its rows, in milliseconds.
     pub latency_ms: f64,
     /// Where the number comes from; empty where nothing was said.
     pub source: String,
@@ -124,6 +121,7 @@ pub struct DataSet {
     /// Index by architecture line and source.
     index: HashMap<(String, String), usize>,
     unmeasured: usize,
+    noise: Option<DeviceNoise>,
 }
 
 impl DataSet {
@@ -152,9 +150,11 @@ impl DataSet {
                 Some(latency_ms) => loads.push((columns.architecture(&record)?, latency_ms, record)),
             }
         }
-        let paces = columns.paces(&loads.iter().map(|(_, ms, record)| (record, *ms)).collect::<Vec<_>>());
-        for (((architecture, network), latency_ms, record), pace) in loads.into_iter().zip(paces) {
-            data.add(architecture, Features::of(&network), latency_ms / pace, columns.source(&record));
+        let CsvLatencies { networks, noise } = columns.latencies(&loads)?;
+        data.noise = noise;
+        for (first, latency_ms) in networks {
+            let ((architecture, network), _, record) = &loads[first];
+            data.add(architecture.clone(), Features::of(network), latency_ms, columns.source(record));
         }
         Ok(data)
     }
@@ -182,7 +182,7 @@ impl DataSet {
         }
         let measurement = &mut self.measurements[at];
         measurement.repeats_ms.push(latency_ms);
-        measurement.latency_ms = quantile(&measurement.repeats_ms, REPEATS_QUANTILE).unwrap_or(latency_ms);
+        measurement.latency_ms = median(&measurement.repeats_ms);
     }
 
     /// The measurements.
@@ -198,6 +198,11 @@ impl DataSet {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.measurements.is_empty()
+    }
+
+    /// The device's noise, where the rows are a log of its loads.
+    pub fn noise(&self) -> Option<DeviceNoise> {
+        self.noise
     }
 
     /// Rows whose latency was empty.
@@ -270,11 +275,24 @@ struct Columns<'a> {
     network: NetworkColumns,
 }
 
-/// The columns that only a calibration's own log has.
+/// The columns of a log of loads.
 struct LogColumns {
-    architecture: usize,
-    part: usize,
+    part: Option<usize>,
     batch: Option<usize>,
+    runs: Option<usize>,
+    /// Only there where `latency_ms` is the fastest run ([`crate::latency::calibrate::measure`]).
+    median: Option<usize>,
+}
+
+/// A row: its network, its latency in ms, and all of its cells.
+type CsvLoad = ((Architecture, Network), f64, csv::StringRecord);
+
+/// What the rows of a file say.
+struct CsvLatencies {
+    /// Index of a row that names the network, and its latency in ms.
+    networks: Vec<(usize, f64)>,
+    /// The device's noise, where a log tells it.
+    noise: Option<DeviceNoise>,
 }
 
 enum NetworkColumns {
@@ -300,46 +318,63 @@ impl<'a> Columns<'a> {
             (None, None) => return Err(missing("architecture")),
         };
         let latency = position(latency_name).ok_or_else(|| missing(latency_name))?;
-        let log = match (position("architecture"), position("part"), position("round")) {
-            (Some(architecture), Some(part), Some(_)) => {
-                Some(LogColumns { architecture, part, batch: position("batch") })
-            }
-            _ => None,
-        };
+        let log = position("round").filter(|_| latency_name == LATENCY_COLUMN).map(|_| LogColumns {
+            part: position("part"),
+            batch: position("batch"),
+            runs: position("runs_ms"),
+            median: position("median_ms"),
+        });
         Ok(Self { origin, latency, latency_name, source: position("source"), log, network })
     }
 
     fn latency(&self, record: &csv::StringRecord) -> Result<Option<f64>, DataError> {
         let text = &record[self.latency];
-        match text.parse::<f64>() {
-            _ if text.is_empty() => Ok(None),
-            Ok(value) if value.is_finite() && value > 0.0 => Ok(Some(value)),
-            _ => Err(DataError::Value {
-                origin: self.origin.to_owned(),
-                line: line_of(record),
-                column: self.latency_name.to_owned(),
-                expected: "a positive number of milliseconds",
-                found: text.to_owned(),
-            }),
+        if text.is_empty() { Ok(None) } else { self.positive(self.latency_name, text, record).map(Some) }
+    }
+
+    /// The latencies: of a log worked out from all its loads, else one for each row.
+    fn latencies(&self, loads: &[CsvLoad]) -> Result<CsvLatencies, DataError> {
+        let Some(log) = &self.log else {
+            return Ok(CsvLatencies {
+                networks: loads.iter().map(|(_, ms, _)| *ms).enumerate().collect(),
+                noise: None,
+            });
+        };
+        let lines: Vec<String> = loads.iter().map(|((architecture, _), ..)| architecture.to_string()).collect();
+        let runs: Vec<Vec<f64>> =
+            loads.iter().map(|(_, ms, record)| self.runs(log, *ms, record)).collect::<Result<_, _>>()?;
+        let timed = loads.iter().zip(&lines).zip(&runs).map(|(((_, _, record), architecture), runs_ms)| TimedLoad {
+            architecture,
+            part: log.part.map_or("", |column| &record[column]),
+            // A file without batches is one batch.
+            batch: log.batch.and_then(|column| record[column].parse().ok()).unwrap_or(0),
+            runs_ms,
+        });
+        let logged = logged(&timed.collect::<Vec<_>>());
+        let networks = logged.networks.iter().map(|network| (network.first, network.ln_ms.mean.exp())).collect();
+        Ok(CsvLatencies { networks, noise: Some(logged.noise) })
+    }
+
+    /// Every run of a load, or its one latency.
+    fn runs(&self, log: &LogColumns, latency_ms: f64, record: &csv::StringRecord) -> Result<Vec<f64>, DataError> {
+        let runs = log.runs.map_or("", |column| &record[column]);
+        if !runs.is_empty() {
+            return runs.split_whitespace().map(|text| self.positive("runs_ms", text, record)).collect();
+        }
+        match log.median {
+            Some(column) => Ok(vec![self.positive("median_ms", &record[column], record)?]),
+            None => Ok(vec![latency_ms]),
         }
     }
 
-    /// The device's pace at every row: 1 for all but a calibration's log, whose rows stand in the order of their timing.
-    fn paces(&self, loads: &[(&csv::StringRecord, f64)]) -> Vec<f64> {
-        let Some(&LogColumns { architecture, part, batch }) = self.log.as_ref() else { return vec![1.0; loads.len()] };
-        let load = |(record, latency_ms): &(&'_ csv::StringRecord, f64)| {
-            // A file without batches is one batch.
-            let batch = batch.and_then(|column| record[column].parse().ok()).unwrap_or(0);
-            (record[architecture].to_owned(), record[part].to_owned(), batch, *latency_ms)
-        };
-        let loads: Vec<(String, String, usize, f64)> = loads.iter().map(load).collect();
-        let timed = loads.iter().map(|(architecture, part, batch, latency_ms)| TimedLoad {
-            architecture,
-            part,
-            batch: *batch,
-            latency_ms: *latency_ms,
-        });
-        paces(&timed.collect::<Vec<_>>())
+    fn positive(&self, column: &str, text: &str, record: &csv::StringRecord) -> Result<f64, DataError> {
+        text.parse().ok().filter(|value: &f64| value.is_finite() && *value > 0.0).ok_or_else(|| DataError::Value {
+            origin: self.origin.to_owned(),
+            line: line_of(record),
+            column: column.to_owned(),
+            expected: "a positive number of milliseconds",
+            found: text.to_owned(),
+        })
     }
 
     fn source<'r>(&self, record: &'r csv::StringRecord) -> &'r str {

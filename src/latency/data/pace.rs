@@ -1,31 +1,20 @@
-//! How fast the device was while each load was timed.
+//! The latencies behind a calibration's log of loads.
 //!
-//! Clocks and heat make a device slower or faster for minutes at a time, other work for a second or ten. Interleaved
-//! rounds spread both over all networks. Every load says something about its moment: how much slower it was than the
-//! fastest loads of its network. The *pace* of a moment is the lowest tenth of these ratios over 31 neighbouring loads,
-//! nearly all of other networks; latencies are divided by it. Levels of networks, the lowest tenth of their loads, and
-//! paces are found in turn. Lowest tenths, because what other work disturbs says nothing about the pace: where half of all
-//! loads are disturbed for a second or ten, a running median follows the disturbances and spoils the undisturbed loads.
+//! The loads of a batch are one session: latencies and the device's pace at every load are found together
+//! ([`crate::device::levels`]), so that a device which slows down for a while spoils no latency. Where networks were
+//! measured in batches, some of the first batch are timed again in each (part `anchor`): the median of their latencies
+//! now over then is the pace of that whole batch against the first, and is taken out, too.
 //!
-//! Where networks were measured in batches, some of the first batch are timed again in each (part `anchor`): the median
-//! of their levels now over then is the pace of that whole batch against the first.
-//!
-//! Measured on six calibrations of a shared two-core host, by the error of predictors fitted to 100 networks (60 in the
-//! last) on other networks, without a pace, with running medians over 31 loads, and like this: 3.4, 2.8, 3.1, 4.1, 2.6,
-//! 3.4 %; 5.4, 3.3, 4.2, 3.5, 2.1, 5.5 %; 3.7, 2.6, 3.1, 3.1, 2.1, 3.3 %. (The fourth ran on two threads, the last on the
-//! interpreter's own kernels; medians were taken with the lower quartile of a network's loads, the others with the
-//! fastest.) Windows of 21 and 61 loads did as well.
+//! Measured on logs of three hosts by half the loads of each network against the other half (root mean square difference
+//! over √2): on an Intel Xeon 2.4 % like this, 2.7 % by the fastest run of the fastest load; on an AMD EPYC 1.6 and 1.8 %
+//! from three loads, 0.9 and 1.3 % from six.
 
 use std::collections::HashMap;
 
-use crate::device::statistics::{median, quantile};
+use crate::device::levels::{self, Levels};
+use crate::device::noise::{DeviceNoise, Noise, NoisePrior};
+use crate::statistics::{Normal, median};
 
-/// Loads behind one pace, itself included.
-const WINDOW: usize = 31;
-/// What counts of the loads of a network, and of those around a moment: the undisturbed ones.
-const UNDISTURBED: f64 = 0.1;
-/// Alternations between the networks' levels and the paces.
-const ROUNDS: usize = 4;
 /// The part of networks that were timed again to link a batch with the first.
 pub(in crate::latency) const ANCHOR: &str = "anchor";
 
@@ -38,87 +27,98 @@ pub struct TimedLoad<'a> {
     pub part: &'a str,
     /// The batch, from 0.
     pub batch: usize,
-    /// What it took.
-    pub latency_ms: f64,
+    /// Every run in ms, or one latency.
+    pub runs_ms: &'a [f64],
 }
 
-/// The pace of every load: above 1 where the device was slow. 1 where nothing can be told, as when every network was
-/// loaded once.
+/// A network of a log, for one purpose.
+#[derive(Debug, Clone, Copy)]
+pub struct LoggedNetwork<'a> {
+    /// The network's line.
+    pub architecture: &'a str,
+    /// What it was measured for.
+    pub part: &'a str,
+    /// Index of its first load.
+    pub first: usize,
+    /// ln(latency in ms) on the undisturbed device.
+    pub ln_ms: Normal,
+}
+
+/// What a log tells.
+#[derive(Debug, Clone)]
+pub struct Logged<'a> {
+    /// Every network and purpose but `anchor`, in the order of their first loads.
+    pub networks: Vec<LoggedNetwork<'a>>,
+    /// Logarithm of the device's pace at every load: above 0 where it was slow.
+    pub paces: Vec<f64>,
+    /// The device's noise, as the first batch shows it.
+    pub noise: DeviceNoise,
+}
+
+/// Latencies, paces and noise behind a log's loads.
 ///
 /// ```
-/// use mnas::latency::data::pace::{TimedLoad, paces};
-/// // Two networks, of which every round is slower than the one before.
-/// let round = |slow: f64| [("a", 1.0 * slow), ("b", 2.0 * slow)];
-/// let loads = [1.0, 1.1, 1.2].map(round).concat();
-/// let loads: Vec<_> = loads.iter()
-///     .map(|(architecture, latency_ms)| TimedLoad { architecture, part: "fit", batch: 0, latency_ms: *latency_ms })
+/// use mnas::latency::pace::{TimedLoad, logged};
+/// let runs = [[1.0], [2.0], [2.02], [1.01], [1.0], [1.99]];
+/// let names = ["a", "b", "b", "a", "a", "b"];
+/// let loads: Vec<_> = names.iter().zip(&runs)
+///     .map(|(architecture, runs_ms)| TimedLoad { architecture, part: "fit", batch: 0, runs_ms })
 ///     .collect();
-/// assert_eq!(paces(&loads).len(), 6);
+/// let networks = logged(&loads).networks;
+/// assert_eq!((networks.len(), networks[1].architecture, networks[1].first), (2, "b", 1));
+/// assert!((networks[1].ln_ms.mean.exp() - 2.0).abs() < 0.02);
 /// ```
-pub fn paces(loads: &[TimedLoad]) -> Vec<f64> {
-    let mut paces = Vec::with_capacity(loads.len());
+pub fn logged<'a>(loads: &[TimedLoad<'a>]) -> Logged<'a> {
+    let runs = run_noise(loads);
+    let mut logged = Logged { networks: Vec::new(), paces: Vec::new(), noise: DeviceNoise::default() };
     let mut first: HashMap<&str, f64> = HashMap::new();
+    let mut before = 0;
     for batch in loads.chunk_by(|a, b| a.batch == b.batch) {
-        let within = Within::of(batch);
-        let ratios = batch.iter().zip(&within.networks).filter(|(load, _)| load.part == ANCHOR);
-        let ratios: Vec<f64> = ratios
-            .filter_map(|(load, &network)| Some(within.levels[network] - first.get(load.architecture)?))
-            .collect();
+        let (networks, levels) = within(batch, &runs);
+        let ratio = |(network, ln_ms): (&LoggedNetwork<'a>, Normal)| {
+            (network.part == ANCHOR).then(|| Some(ln_ms.mean - first.get(network.architecture)?)).flatten()
+        };
+        let known = || networks.iter().zip(&levels.latencies).filter_map(|(network, ln_ms)| Some((network, (*ln_ms)?)));
+        let ratios: Vec<f64> = known().filter_map(ratio).collect();
         let whole = if ratios.is_empty() { 0.0 } else { median(&ratios) };
-        for (load, network) in batch.iter().zip(&within.networks) {
-            first.entry(load.architecture).or_insert(within.levels[*network] - whole);
-        }
-        paces.extend(within.paces.iter().map(|pace| (pace + whole).exp()));
-    }
-    paces
-}
-
-/// One batch in logarithms.
-struct Within {
-    /// Every load's network.
-    networks: Vec<usize>,
-    /// By network.
-    levels: Vec<f64>,
-    /// By load.
-    paces: Vec<f64>,
-}
-
-impl Within {
-    fn of(batch: &[TimedLoad]) -> Self {
-        let mut indices: HashMap<(&str, &str), usize> = HashMap::new();
-        let mut loads_of: Vec<Vec<usize>> = Vec::new();
-        let mut networks = Vec::with_capacity(batch.len());
-        for (at, load) in batch.iter().enumerate() {
-            let network = *indices.entry((load.architecture, load.part)).or_insert(loads_of.len());
-            if network == loads_of.len() {
-                loads_of.push(Vec::new());
+        for (network, ln_ms) in known() {
+            let ln_ms = Normal { mean: ln_ms.mean - whole, ..ln_ms };
+            if network.part != ANCHOR {
+                first.entry(network.architecture).or_insert(ln_ms.mean);
+                logged.networks.push(LoggedNetwork { first: before + network.first, ln_ms, ..*network });
             }
-            loads_of[network].push(at);
-            networks.push(network);
         }
-        let logs: Vec<f64> = batch.iter().map(|load| load.latency_ms.ln()).collect();
-        let mut found = Self { networks, levels: Vec::new(), paces: vec![0.0; batch.len()] };
-        for _ in 0..ROUNDS {
-            found.level(&loads_of, &logs);
-            let residuals: Vec<f64> =
-                logs.iter().zip(&found.networks).map(|(log, &network)| log - found.levels[network]).collect();
-            found.paces = running(&residuals);
+        if before == 0 {
+            logged.noise = DeviceNoise { runs, loads: levels.noise };
         }
-        found.level(&loads_of, &logs);
-        found
+        logged.paces.extend(levels.paces.iter().map(|pace| pace + whole));
+        before += batch.len();
     }
-
-    fn level(&mut self, loads_of: &[Vec<usize>], logs: &[f64]) {
-        let freed = |&at: &usize| logs[at] - self.paces[at];
-        let level = |loads: &Vec<usize>| quantile(&loads.iter().map(freed).collect::<Vec<_>>(), UNDISTURBED);
-        self.levels = loads_of.iter().map(level).collect();
-    }
+    logged
 }
 
-/// The running low quantile, less what it is in the middle of the log: paces are around 1.
-fn running(residuals: &[f64]) -> Vec<f64> {
-    let around = |at: usize| &residuals[at.saturating_sub(WINDOW / 2)..(at + WINDOW / 2 + 1).min(residuals.len())];
-    let paces: Vec<f64> = (0..residuals.len()).map(|at| quantile(around(at), UNDISTURBED)).collect();
-    let typical = median(&paces);
-    paces.into_iter().map(|pace| pace - typical).collect()
+/// The noise of the runs within a load.
+fn run_noise(loads: &[TimedLoad<'_>]) -> Noise {
+    let runs: Vec<Vec<f64>> = crate::spread(loads.len(), 200)
+        .into_iter()
+        .map(|index| loads[index].runs_ms.iter().map(|ms| ms.ln()).collect())
+        .collect();
+    Noise::learn(runs.iter().map(Vec::as_slice), NoisePrior::RUNS)
+}
+
+/// One batch: its networks, their latencies still to be filled in, and what its loads tell.
+fn within<'a>(batch: &[TimedLoad<'a>], runs: &Noise) -> (Vec<LoggedNetwork<'a>>, Levels) {
+    let mut indices: HashMap<(&str, &str), usize> = HashMap::new();
+    let mut networks = Vec::new();
+    let mut timed = Vec::with_capacity(batch.len());
+    for (first, load) in batch.iter().enumerate() {
+        let model = *indices.entry((load.architecture, load.part)).or_insert(networks.len());
+        if model == networks.len() {
+            let ln_ms = Normal { mean: 0.0, deviation: 0.0 };
+            networks.push(LoggedNetwork { architecture: load.architecture, part: load.part, first, ln_ms });
+        }
+        timed.push(levels::TimedLoad { model, ln_ms: runs.load(load.runs_ms).unwrap_or(f64::NAN) });
+    }
+    let levels = Levels::of(&timed, networks.len(), NoisePrior::LOADS);
+    (networks, levels)
 }

@@ -32,8 +32,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::device::statistics::median;
 use crate::latency::predict::predictor::Prediction;
+use crate::statistics::median;
 
 /// Results between two false alarms, on average, at least.
 pub const RESULTS_PER_FALSE_ALARM: f64 = 1000.0;

@@ -40,7 +40,7 @@ use crate::latency::error::{FitError, PredictorError};
 use crate::network::Network;
 
 /// Version of the file's layout and of the features.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 
 /// A predicted latency with the interval that holds the measured one with the predictor's nominal level.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -51,6 +51,13 @@ pub struct Prediction {
     pub low_ms: f64,
     /// Upper end of the interval.
     pub high_ms: f64,
+}
+
+impl Prediction {
+    /// Latency, low and high end.
+    pub fn numbers(&self) -> [f64; 3] {
+        [self.latency_ms, self.low_ms, self.high_ms]
+    }
 }
 
 /// Where a predictor comes from.

@@ -15,8 +15,8 @@
 use ndarray::{Array1, Array2};
 use serde::{Deserialize, Serialize};
 
-use crate::device::statistics::median;
 use crate::latency::data::features::{COUNT, Feature, Features, LayerShape};
+use crate::statistics::median;
 
 /// What rates alone are expected to be off by, relative.
 const EXPECTED_ERROR: f64 = 0.04;

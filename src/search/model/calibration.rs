@@ -20,6 +20,11 @@ fn predictor_name(device: usize) -> String {
     if device == 0 { "predictor".to_owned() } else { format!("predictor {}", device + 1) }
 }
 
+/// Name, among the run's settings, of a device's noise, as its first measurements showed it.
+pub(in crate::search) fn noise_name(device: usize) -> String {
+    if device == 0 { "noise".to_owned() } else { format!("noise {}", device + 1) }
+}
+
 /// The files of the calibrations that the search file names, checked, with the names of the run's copies.
 ///
 /// # Errors
@@ -42,7 +47,10 @@ pub(in crate::search) fn read_calibrations(settings: &Settings) -> Result<Vec<(S
 }
 
 /// The run's copy of a device's calibration: its measurements, none if it has no calibration, and its predictor.
-pub(super) fn calibration(ledger: &Ledger, device: usize) -> Result<(DataSet, Option<Predictor>), SearchError> {
+pub(in crate::search) fn calibration(
+    ledger: &Ledger,
+    device: usize,
+) -> Result<(DataSet, Option<Predictor>), SearchError> {
     let copy = |name: String| ledger.setting(&name).map(|hash| hash.map(|hash| ledger.artefact(&hash)));
     let data = copy(calibration_name(device))?.map(|path| DataSet::read(&path, LATENCY_COLUMN)).transpose()?;
     let predictor = copy(predictor_name(device))?.map(|path| read_predictor(&path)).transpose()?;

@@ -4,30 +4,42 @@
 //! calibration had a warm start) or the run's own first ones. What the timings of the loop say beyond it,
 //! ln(measured / predicted), is learnt by a Gaussian process over the tokens ([`super::process`]), which starts from
 //! the predictor's held-out errors on those first networks. So a predictor that is a fifth off where the search goes is
-//! corrected by the first dozen or so timings there, and what is left uncertain is known. An open step's timings are
-//! never part of it: a step that is interrupted and repeated must choose as it did before.
+//! corrected by the first dozen or so timings there, and what is left uncertain is known. A timing counts there by its
+//! error: one from a disturbed session changes little. An open step's timings are never part of it: a step that is
+//! interrupted and repeated must choose as it did before.
+//!
+//! Of a network that was timed, the latency is what three independent pieces of evidence say together, each by its
+//! variance: the process without this network's own timing, the timing in the loop, and the final session's. So no timing
+//! replaces a prediction that is better.
 
 use std::collections::HashMap;
 
-use super::calibration::calibration;
+use super::calibration::{calibration, noise_name};
 use super::kernel::{KernelPrior, Layout};
-use super::process::{Normal, Process};
+use super::process::Process;
 use crate::device::Device;
+use crate::device::noise::DeviceNoise;
 use crate::latency::{DataSet, FitSettings, Prediction, Predictor};
 use crate::network::Network;
 use crate::search::candidate::Candidate;
 use crate::search::error::SearchError;
 use crate::search::settings::Settings;
-use crate::search::timing::anchors::Anchors;
-use crate::search::timing::asked::{Asked, LEVEL};
-use crate::search::timing::session::Timing;
+use crate::search::timing::anchors::{ANCHORS, Anchors};
+use crate::search::timing::session::{Check, PREDICTION_LEVEL, Timing, Wanted, session_paces, usual_pace, wait};
 use crate::space::{Architecture, Space};
+use crate::statistics::{Normal, median_absolute_deviation};
 use crate::store::{Ledger, Measurement, Purpose};
 
 /// Fewest residuals the process is trusted with; below, the predictor's own interval stands.
 const LEAST_RESIDUALS: usize = 10;
-/// Half the width, in standard deviations, of an interval that holds [`LEVEL`] of all timings.
+/// Half the width, in standard deviations, of an interval that holds [`PREDICTION_LEVEL`] of all timings.
 const DEVIATIONS: f64 = 1.645;
+/// Deviation of the logarithm of a timing that counts as one observation: one that is worse counts for less.
+const USUAL_ERROR: f64 = 0.015;
+/// Deviation of a device's pace from one hour to another, as a logarithm, before its sessions show it.
+const REPEATABILITY: f64 = 0.01;
+/// Sessions' worth of that expectation.
+const REPEATABILITY_WEIGHT: f64 = 5.0;
 
 /// See the module's text.
 pub struct DeviceLatencies {
@@ -42,7 +54,14 @@ pub struct DeviceLatencies {
     measured: HashMap<String, Measurement>,
     /// Digests measured in the open step, not in `residual` yet.
     open: Vec<String>,
+    /// ln(latency in ms) as final sessions alone say it.
+    finals: HashMap<String, Normal>,
     anchors: Anchors,
+    noise: DeviceNoise,
+    /// Loads behind one timing.
+    loads: usize,
+    /// ln(pace) of every session of the closed steps.
+    paces: Vec<f64>,
 }
 
 impl DeviceLatencies {
@@ -65,6 +84,15 @@ impl DeviceLatencies {
             data.push(&architecture(measurement)?, measurement.latency_ms, &source)?;
         }
         let mut latencies = Self::new(device, &data, calibrated.as_ref(), settings)?;
+        if let Some(noise) = ledger.setting(&noise_name(device))? {
+            latencies.noise = serde_json::from_str(&noise).map_err(|error| SearchError::Ledger(error.to_string()))?;
+        }
+        for final_row in ledger.finals()? {
+            if let Some(ln_ms) = final_row.ln_ms.get(device) {
+                latencies.learn_final(&final_row.digest, *ln_ms);
+            }
+        }
+        latencies.paces = session_paces(later.iter().filter(|measurement| measurement.step <= closed));
         for measurement in later.into_iter().filter(|m| m.purpose == Purpose::Search) {
             if measurement.step <= closed {
                 latencies.learn(&measurement)?;
@@ -81,7 +109,7 @@ impl DeviceLatencies {
         calibrated: Option<&Predictor>,
         settings: &Settings,
     ) -> Result<Self, SearchError> {
-        let (space, fit) = (&settings.space, FitSettings { seed: settings.seed, level: LEVEL });
+        let (space, fit) = (&settings.space, FitSettings { seed: settings.seed, level: PREDICTION_LEVEL });
         let (predictor, held_out) = match calibrated {
             Some(calibrated) => calibrated.refitted(data, fit)?,
             None => Predictor::cross_validated(data, fit)?,
@@ -101,7 +129,11 @@ impl DeviceLatencies {
             space: space.clone(),
             measured: HashMap::new(),
             open: Vec::new(),
+            finals: HashMap::new(),
             anchors: Anchors::of(data),
+            noise: DeviceNoise::default(),
+            loads: settings.devices[device].loads,
+            paces: Vec::new(),
         })
     }
 
@@ -120,13 +152,64 @@ impl DeviceLatencies {
         Normal { mean: prior.mean + mean, deviation }
     }
 
-    /// The mean of [`Self::believe`], cheaply, also for a network that the loop has timed.
+    /// What is believed of ln(latency) of a network that was tried: with its own timings, if there are any.
+    pub fn believe_tried(&self, digest: &str, tokens: &[usize], prior: Normal) -> Normal {
+        let in_loop = self.learnt.get(digest).and_then(|index| Some((*index, self.measured.get(digest)?)));
+        let belief = match in_loop {
+            None => self.believe(tokens, prior),
+            Some((index, timing)) => self.without(index, prior).and(timing.ln_ms()),
+        };
+        match self.finals.get(digest) {
+            Some(timing) if in_loop.is_none() => self.with_own(belief).and(*timing),
+            Some(timing) => belief.and(*timing),
+            None => belief,
+        }
+    }
+
+    /// The same, with a timing of the open step.
+    pub fn believe_now(&self, digest: &str, tokens: &[usize], prior: Normal) -> Normal {
+        match self.measured.get(digest) {
+            Some(timing) if !self.learnt.contains_key(digest) => {
+                self.with_own(self.believe(tokens, prior)).and(timing.ln_ms())
+            }
+            _ => self.believe_tried(digest, tokens, prior),
+        }
+    }
+
+    /// What is believed of a timed network without its own timing.
+    fn without(&self, index: usize, prior: Normal) -> Normal {
+        if self.residual.len() < LEAST_RESIDUALS {
+            return prior;
+        }
+        let Normal { mean, deviation } = self.residual.without(index);
+        self.with_own(Normal { mean: prior.mean + mean, deviation })
+    }
+
+    /// A belief with what a network has of its own, which the process takes for noise: its noise less that of a timing.
+    fn with_own(&self, Normal { mean, deviation }: Normal) -> Normal {
+        let own = (self.residual.noise().powi(2) - USUAL_ERROR.powi(2)).max(0.0).sqrt();
+        Normal { mean, deviation: deviation.hypot(own) }
+    }
+
+    /// The mean of [`Self::believe_tried`], cheaply and roughly: without what final sessions say.
     pub fn mean(&self, digest: &str, tokens: &[usize], prior: Normal) -> f64 {
         if self.residual.len() < LEAST_RESIDUALS {
             return prior.mean;
         }
         let residual = self.learnt.get(digest).map(|index| self.residual.fitted(*index));
         prior.mean + residual.unwrap_or_else(|| self.residual.mean(tokens))
+    }
+
+    /// Standard deviation of the device's pace from one time to another, as a logarithm: what a timing on another day
+    /// differs by, and no number of loads takes out.
+    pub fn repeatability(&self) -> f64 {
+        let count = self.paces.len() as f64;
+        let scatter = if self.paces.is_empty() { 0.0 } else { 1.4826 * median_absolute_deviation(&self.paces) };
+        // A session's pace is itself known by its anchors only.
+        let loads = ANCHORS as f64 * self.loads as f64;
+        let of_anchors = self.noise.loads.deviation * (2.0 / loads).sqrt();
+        let seen = (scatter.powi(2) - of_anchors.powi(2)).max(0.0);
+        ((REPEATABILITY_WEIGHT * REPEATABILITY.powi(2) + count * seen) / (REPEATABILITY_WEIGHT + count)).sqrt()
     }
 
     /// The prediction for a candidate, with the interval that nine of ten timings should fall into.
@@ -146,9 +229,43 @@ impl DeviceLatencies {
         self.measured.get(digest)
     }
 
+    /// Whether a final session timed the network.
+    pub fn is_final(&self, digest: &str) -> bool {
+        self.finals.contains_key(digest)
+    }
+
+    /// Learns from a final session: ln(latency in ms) as it alone says it.
+    pub fn learn_final(&mut self, digest: &str, ln_ms: Normal) {
+        self.finals.insert(digest.to_owned(), ln_ms);
+    }
+
+    /// Forgets what final sessions said.
+    pub fn forget_finals(&mut self) {
+        self.finals.clear();
+    }
+
+    /// A session on this device, of a step that is still to be named.
+    pub(in crate::search) fn timing<'a>(&'a self, settings: &'a Settings, place: usize) -> Timing<'a> {
+        Timing {
+            settings,
+            place,
+            anchors: &self.anchors,
+            deviation: self.timing_deviation(),
+            noise: self.noise,
+            usual: usual_pace(&self.paces),
+            wait: wait(settings.devices[place].wait_seconds, &self.paces),
+            step: 0,
+        }
+    }
+
     /// Networks of known latency, to be timed along with others.
     pub fn anchors(&self) -> &Anchors {
         &self.anchors
+    }
+
+    /// The device's noise, as it was calibrated.
+    pub fn noise(&self) -> DeviceNoise {
+        self.noise
     }
 
     /// Learns from the step's measurements.
@@ -156,7 +273,9 @@ impl DeviceLatencies {
     /// # Errors
     /// A line of the ledger that is no network of the space.
     pub fn close_step(&mut self) -> Result<(), SearchError> {
-        for digest in std::mem::take(&mut self.open) {
+        let open = std::mem::take(&mut self.open);
+        self.paces.extend(session_paces(open.iter().filter_map(|digest| self.measured.get(digest))));
+        for digest in open {
             if let Some(measurement) = self.measured.get(&digest).cloned() {
                 self.learn(&measurement)?;
             }
@@ -168,8 +287,10 @@ impl DeviceLatencies {
         let architecture = architecture(measurement)?;
         let tokens = self.space.encode(&architecture).map_err(crate::space::SpaceError::from)?;
         let predicted = self.prior(&Network::expand(&architecture)?).mean;
+        let Normal { mean, deviation } = measurement.ln_ms();
         self.learnt.insert(measurement.digest.clone(), self.residual.len());
-        self.residual.extend([(tokens.as_slice(), measurement.latency_ms.ln() - predicted)]);
+        let noise = (deviation / USUAL_ERROR).powi(2).max(1.0);
+        self.residual.extend_noisy([(tokens.as_slice(), mean - predicted, noise)]);
         Ok(())
     }
 }
@@ -193,19 +314,17 @@ impl DeviceLatencies {
         settings: &Settings,
         device: &mut dyn Device,
         ledger: &Ledger,
+        check: &Check<'_>,
     ) -> Result<(), SearchError> {
-        let open: Vec<Asked<'_>> = networks
-            .iter()
-            .filter(|candidate| self.measured(&candidate.digest).is_none())
-            .map(|candidate| Asked {
-                architecture: &candidate.architecture,
-                digest: candidate.digest.clone(),
-                purpose: Purpose::Search,
-                predicted: Some(self.predict(&candidate.proposal.tokens, &candidate.network)),
+        let open = networks.iter().filter(|candidate| self.measured(&candidate.digest).is_none());
+        let wanted: Vec<Wanted<'_>> = open
+            .map(|candidate| {
+                let predicted = self.predict(&candidate.proposal.tokens, &candidate.network);
+                Wanted { candidate, predicted }
             })
             .collect();
-        let anchors = Some((&self.anchors, self.timing_deviation()));
-        let timed = Timing { settings, place: self.device, anchors, step }.measure(device, open)?;
+        let timing = Timing { step, ..self.timing(settings, self.device) };
+        let timed = timing.measure(device, wanted, check)?;
         // The anchors first: a network that is on file is not timed again, and they with it.
         for anchor in &timed.anchors {
             ledger.add_measurement(anchor)?;

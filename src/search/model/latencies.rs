@@ -6,12 +6,12 @@
 //! product of soft factors that is exact.
 
 use super::device_latencies::DeviceLatencies;
-use super::process::Normal;
 use crate::network::Network;
 use crate::search::candidate::Candidate;
 use crate::search::error::SearchError;
 use crate::search::reward::Objective;
 use crate::search::settings::Settings;
+use crate::statistics::Normal;
 use crate::store::Ledger;
 
 /// What the calibrated predictors alone say of ln(latency) on each device.
@@ -64,7 +64,45 @@ impl Latencies {
         self.combined(&beliefs.collect::<Vec<_>>())
     }
 
-    /// The mean of [`Self::believe`], cheaply, also for a network that the loop has timed.
+    /// What is believed of ln(latency) of a network that was tried, device by device: with its own timings.
+    pub fn beliefs_tried(&self, digest: &str, tokens: &[usize], prior: &Prior) -> Vec<Normal> {
+        let devices = self.devices.iter().zip(&prior.0);
+        devices.map(|(device, prior)| device.believe_tried(digest, tokens, *prior)).collect()
+    }
+
+    /// The same of ln(combined latency).
+    pub fn believe_tried(&self, digest: &str, tokens: &[usize], prior: &Prior) -> Normal {
+        self.combined(&self.beliefs_tried(digest, tokens, prior))
+    }
+
+    /// Beliefs, device by device, about what a session on another day will find: the device's pace is another one then.
+    pub fn on_another_day(&self, beliefs: &[Normal]) -> Vec<Normal> {
+        let another = |(device, belief): (&DeviceLatencies, &Normal)| Normal {
+            deviation: belief.deviation.hypot(device.repeatability()),
+            ..*belief
+        };
+        self.devices.iter().zip(beliefs).map(another).collect()
+    }
+
+    /// The combined latency in milliseconds of a network of the open step, with its timing.
+    pub fn now(&self, candidate: &Candidate) -> f64 {
+        let (prior, tokens) = (self.prior(&candidate.network), &candidate.proposal.tokens);
+        let beliefs = self.devices.iter().zip(&prior.0);
+        let beliefs = beliefs.map(|(device, prior)| device.believe_now(&candidate.digest, tokens, *prior));
+        self.combined(&beliefs.collect::<Vec<_>>()).mean.exp()
+    }
+
+    /// Forgets what final sessions said: they are made anew.
+    pub fn forget_finals(&mut self) {
+        self.devices.iter_mut().for_each(DeviceLatencies::forget_finals);
+    }
+
+    /// Learns from a final session on a device: ln(latency in ms) as it alone says it.
+    pub fn learn_final(&mut self, device: usize, digest: &str, ln_ms: Normal) {
+        self.devices[device].learn_final(digest, ln_ms);
+    }
+
+    /// The mean of [`Self::believe_tried`], cheaply and roughly.
     pub fn mean(&self, digest: &str, tokens: &[usize], prior: &Prior) -> f64 {
         let means = self.devices.iter().zip(&prior.0).map(|(device, prior)| device.mean(digest, tokens, *prior));
         self.combined_ln(&means.collect::<Vec<_>>())
@@ -76,17 +114,24 @@ impl Latencies {
         self.mean(&candidate.digest, tokens, &self.prior(&candidate.network)).exp()
     }
 
-    /// The combined latency of a network that was measured inside the loop, on every device.
-    pub fn measured(&self, digest: &str) -> Option<f64> {
-        let of = |device: &DeviceLatencies| device.measured(digest).map(|measurement| measurement.latency_ms);
-        let latencies: Option<Vec<f64>> = self.devices.iter().map(of).collect();
-        latencies.map(|latencies| self.objective.combined_ms(&latencies))
+    /// Whether a network was measured inside the loop, on every device.
+    pub fn is_measured(&self, digest: &str) -> bool {
+        self.devices.iter().all(|device| device.measured(digest).is_some())
     }
 
     /// The same, if steps before this one measured it.
-    pub fn measured_before(&self, digest: &str, step: u64) -> Option<f64> {
-        let before = |device: &DeviceLatencies| device.measured(digest).is_some_and(|m| m.step < step);
-        self.devices.iter().all(before).then(|| self.measured(digest)).flatten()
+    pub fn is_measured_before(&self, digest: &str, step: u64) -> bool {
+        self.devices.iter().all(|device| device.measured(digest).is_some_and(|m| m.step < step))
+    }
+
+    /// Whether a final session timed a network, on every device.
+    pub fn is_final(&self, digest: &str) -> bool {
+        self.devices.iter().all(|device| device.is_final(digest))
+    }
+
+    /// The chance that a network that was tried keeps every device's target.
+    pub fn chance_to_keep(&self, digest: &str, tokens: &[usize], prior: &Prior) -> f64 {
+        self.objective.chance_to_keep(&self.on_another_day(&self.beliefs_tried(digest, tokens, prior)))
     }
 
     /// Learns from the step's measurements.
@@ -98,32 +143,10 @@ impl Latencies {
     }
 
     fn combined(&self, beliefs: &[Normal]) -> Normal {
-        if let [only] = beliefs
-            && self.objective.is_plain()
-        {
-            return *only;
-        }
-        let means: Vec<f64> = beliefs.iter().map(|belief| belief.mean).collect();
-        let half_difference = |device: usize| {
-            let shifted = |by: f64| {
-                let mut shifted = means.clone();
-                shifted[device] += by;
-                self.combined_ln(&shifted)
-            };
-            let deviation = beliefs[device].deviation;
-            (shifted(deviation) - shifted(-deviation)) / 2.0
-        };
-        let variance: f64 = (0..beliefs.len()).map(|device| half_difference(device).powi(2)).sum();
-        Normal { mean: self.combined_ln(&means), deviation: variance.sqrt() }
+        self.objective.combined_belief(beliefs)
     }
 
     fn combined_ln(&self, logarithms: &[f64]) -> f64 {
-        match logarithms {
-            [only] if self.objective.is_plain() => *only,
-            _ => {
-                let latencies: Vec<f64> = logarithms.iter().map(|ln_latency| ln_latency.exp()).collect();
-                self.objective.combined_ms(&latencies).ln()
-            }
-        }
+        self.objective.combined_ln(logarithms)
     }
 }

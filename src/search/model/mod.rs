@@ -16,4 +16,4 @@ pub mod process;
 pub use device_latencies::DeviceLatencies;
 pub use kernel::{KernelPrior, Layout};
 pub use latencies::{Latencies, Prior};
-pub use process::{Normal, Process};
+pub use process::Process;

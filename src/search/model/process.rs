@@ -7,11 +7,15 @@
 //! is a function of the observations and their order: a process rebuilt from a ledger equals the one that grew, bit for
 //! bit.
 //!
+//! The noise of an observation has a variance that is a multiple, known beforehand, of one that is learnt: a timing that was
+//! disturbed counts for less than others.
+//!
 //! The linear algebra is that of `gaussian_process`: an observation costs O(n²).
 
 use super::kernel::{Kernel, KernelPrior, KernelSettings, Layout, Likeness, Sequences};
 use crate::gaussian_process::{CholeskyFactor, Solution, climb, dot};
 use crate::spread;
+use crate::statistics::Normal;
 
 /// Fewest observations the kernel is learnt from.
 const FIRST: usize = 6;
@@ -24,15 +28,6 @@ const RANGES: [[f64; 2]; 5] = [[0.02, 4.0], [1e-4, 4.0], [1e-3, 64.0], [1e-3, 64
 /// Factors by which the search for the kernel's numbers steps.
 const STEPS: [f64; 2] = [4.0, 2.0];
 
-/// A normal distribution.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Normal {
-    /// Mean.
-    pub mean: f64,
-    /// Standard deviation.
-    pub deviation: f64,
-}
-
 /// See the module's text.
 #[derive(Debug, Clone)]
 pub struct Process {
@@ -40,6 +35,8 @@ pub struct Process {
     kernel: Kernel,
     sequences: Sequences,
     values: Vec<f64>,
+    /// What the learnt variance of the noise is multiplied by, observation by observation.
+    noises: Vec<f64>,
     factor: CholeskyFactor,
     solution: Solution,
     learn_at: usize,
@@ -54,6 +51,7 @@ impl Process {
             kernel,
             sequences: Sequences::default(),
             values: Vec::new(),
+            noises: Vec::new(),
             factor: CholeskyFactor::default(),
             solution: Solution::default(),
             learn_at: FIRST,
@@ -75,11 +73,18 @@ impl Process {
         self.solution.scale * self.kernel.settings().noise.sqrt()
     }
 
-    /// Takes in observations, in order; a value that is not finite is left out.
+    /// Takes in observations of the usual noise, in order; a value that is not finite is left out.
     pub fn extend<'a>(&mut self, observations: impl IntoIterator<Item = (&'a [usize], f64)>) {
-        for (tokens, value) in observations.into_iter().filter(|(_, value)| value.is_finite()) {
+        self.extend_noisy(observations.into_iter().map(|(tokens, value)| (tokens, value, 1.0)));
+    }
+
+    /// Takes in observations, in order, each with what the learnt variance of the noise is multiplied by; a value that is
+    /// not finite is left out.
+    pub fn extend_noisy<'a>(&mut self, observations: impl IntoIterator<Item = (&'a [usize], f64, f64)>) {
+        for (tokens, value, noise) in observations.into_iter().filter(|(_, value, _)| value.is_finite()) {
             self.sequences.push(tokens);
             self.values.push(value);
+            self.noises.push(noise);
             if self.len() == self.learn_at {
                 self.learn();
                 self.learn_at = (self.len() as f64 * GROWTH).ceil() as usize;
@@ -104,7 +109,21 @@ impl Process {
         if self.len() < FIRST {
             return self.values[index];
         }
-        self.values[index] - self.kernel.settings().noise * self.solution.weights[index]
+        self.values[index] - self.kernel.settings().noise * self.noises[index] * self.solution.weights[index]
+    }
+
+    /// Mean and standard deviation at the observation of that index, given all the others (Rasmussen and Williams 2006,
+    /// equations 5.12).
+    pub fn without(&self, index: usize) -> Normal {
+        let mut unit = vec![0.0; self.len()];
+        unit[index] = 1.0;
+        let column = self.factor.whiten(&unit);
+        let precision = dot(&column, &column);
+        let variance = (1.0 / precision - self.kernel.settings().noise * self.noises[index]).max(0.0);
+        Normal {
+            mean: self.values[index] - self.solution.weights[index] / precision,
+            deviation: self.solution.scale * variance.sqrt(),
+        }
     }
 
     /// Mean and standard deviation.
@@ -119,7 +138,7 @@ impl Process {
     /// Learns the kernel's numbers and factors everything anew.
     fn learn(&mut self) {
         let kept = spread(self.len(), LEARNT_FROM);
-        let settings = Learning::new(&self.kernel, self.prior, &self.sequences, &self.values, &kept).best();
+        let settings = Learning::new(self, &kept).best();
         self.kernel = Kernel::new(self.kernel.layout().clone(), settings);
         self.factor = CholeskyFactor::default();
         while self.factor.len() < self.len() {
@@ -131,7 +150,7 @@ impl Process {
     fn factor_next(&mut self) {
         let (next, settings) = (self.factor.len(), self.kernel.settings());
         let covariances = self.kernel.values(&self.sequences.get(next), &self.sequences, next);
-        self.factor.push(&covariances, settings.variance() + settings.noise);
+        self.factor.push(&covariances, settings.variance() + settings.noise * self.noises[next]);
     }
 }
 
@@ -141,17 +160,19 @@ struct Learning {
     prior: KernelPrior,
     sequences: Sequences,
     values: Vec<f64>,
+    noises: Vec<f64>,
     /// Of every sequence with those before it, under the kernel's decay.
     likeness: Vec<Vec<Likeness>>,
 }
 
 impl Learning {
-    fn new(kernel: &Kernel, prior: KernelPrior, all: &Sequences, values: &[f64], kept: &[usize]) -> Self {
+    fn new(process: &Process, kept: &[usize]) -> Self {
         let mut sequences = Sequences::default();
-        kept.iter().for_each(|index| sequences.push(&all.get(*index)));
-        let values = kept.iter().map(|index| values[*index]).collect();
-        let kernel = Kernel::new(kernel.layout().clone(), prior.expected);
-        let mut learning = Self { kernel, prior, sequences, values, likeness: Vec::new() };
+        kept.iter().for_each(|index| sequences.push(&process.sequences.get(*index)));
+        let of = |numbers: &[f64]| kept.iter().map(|index| numbers[*index]).collect();
+        let (values, noises) = (of(&process.values), of(&process.noises));
+        let kernel = Kernel::new(process.kernel.layout().clone(), process.prior.expected);
+        let mut learning = Self { kernel, prior: process.prior, sequences, values, noises, likeness: Vec::new() };
         learning.compare();
         learning
     }
@@ -168,9 +189,9 @@ impl Learning {
             self.compare();
         }
         let mut factor = CholeskyFactor::default();
-        for likeness in &self.likeness {
+        for (likeness, noise) in self.likeness.iter().zip(&self.noises) {
             let covariances: Vec<f64> = likeness.iter().map(|likeness| settings.mix(likeness)).collect();
-            factor.push(&covariances, settings.variance() + settings.noise);
+            factor.push(&covariances, settings.variance() + settings.noise * noise);
         }
         self.prior.ln_density(settings) + Solution::of(&factor, &self.values).ln_likelihood(&factor)
     }
@@ -242,6 +263,30 @@ mod tests {
         for (index, (tokens, _)) in observations.iter().enumerate() {
             assert!((process.fitted(index) - process.mean(tokens)).abs() < 1e-9);
         }
+    }
+
+    #[test]
+    fn what_it_says_without_an_observation_is_what_one_that_never_saw_it_says() {
+        let observations = observed(5, 0.005, 8);
+        // Fewer than the kernel is learnt from: both have the expected numbers.
+        let whole = process(&observations);
+        let without = process(&observations[1..]);
+        let (found, expected) = (whole.without(0), without.posterior(&observations[0].0));
+        // Constant and scale are estimated anew by the one that never saw it.
+        let scale = whole.solution.scale / without.solution.scale;
+        assert!((found.deviation - scale * expected.deviation).abs() < 1e-9, "{found:?} {expected:?}");
+    }
+
+    #[test]
+    fn an_observation_of_great_noise_changes_little() {
+        let (observations, tokens) = (observed(40, 0.001, 9), observed(1, 0.0, 10)[0].0.clone());
+        let before = process(&observations).mean(&tokens);
+        let with = |noise: f64| {
+            let mut process = process(&observations);
+            process.extend_noisy([(tokens.as_slice(), before + 0.1, noise)]);
+            process.mean(&tokens) - before
+        };
+        assert!(with(1.0) > 0.03 && with(1e4) < 0.003, "{} {}", with(1.0), with(1e4));
     }
 
     #[test]

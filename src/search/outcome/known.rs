@@ -2,31 +2,42 @@
 //!
 //! The accuracy of one training is partly luck, and the best of many observed ones mostly is. So networks are chosen by
 //! the accuracy that the model of all accuracies ([`crate::search::propose::guide`]) expects of them.
-//! A network's latency is the best that is known of it: of the final session, else measured in the loop, else what a
-//! predictor says that has seen every measurement of the run. Rewards for any target follow from that without another
-//! training or timing.
+//! A network's latency is what everything known of it says together: the predictor and all timings of the run, its own
+//! timing in the loop and that of a final session, each by its error. Its interval holds what another session, on another
+//! day, will find. Rewards for any target follow from that without another training or timing: they are expectations over
+//! what is believed of the latency, so that one whose latency is only predicted does not win by a hair.
 
-use std::collections::HashMap;
-
-use crate::device::statistics::Interval;
-use crate::latency::Prediction;
 use crate::network::{Network, Resource};
 use crate::report::data::{Candidate, DeviceLatency, Hypervolume, Pick, TargetMet, TargetSummary};
 use crate::search::error::SearchError;
 use crate::search::model::{DeviceLatencies, Latencies};
+use crate::search::propose::acquisition::Belief;
 use crate::search::propose::guide::Guide;
 use crate::search::reward::{DeviceTarget, Front, Objective, Point, Reward};
 use crate::search::settings::Settings;
-use crate::store::{Evaluation, FinalRow, Ledger, Measurement, Purpose};
+use crate::search::timing::session::LEVEL;
+use crate::statistics::{Interval, Normal};
+use crate::store::{Evaluation, Ledger};
 
 /// The hypervolume's reference latency as a multiple of the target; its reference accuracy is 0.
 const REFERENCE_RATIO: f64 = 2.0;
+/// A network with at least this chance counts as one that keeps the target.
+const LIKELY: f64 = 0.5;
 
 /// A network's latency on one device.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Latency {
-    interval: Interval,
+    /// What is believed of ln(latency in ms).
+    ln_ms: Normal,
+    /// The same of what a session on another day will find.
+    on_another_day: Normal,
     measured: bool,
+}
+
+impl Latency {
+    fn interval(&self) -> Interval {
+        self.on_another_day.exponential_interval(LEVEL)
+    }
 }
 
 /// One evaluated network.
@@ -50,16 +61,11 @@ pub struct KnownNetworks {
 }
 
 impl KnownNetworks {
-    /// Reads a run's ledger; `measurements` and `finals` are its own.
+    /// Reads a run's ledger.
     ///
     /// # Errors
     /// An unreadable ledger, or measurements that no predictor can be fitted to.
-    pub fn read(
-        ledger: &Ledger,
-        settings: &Settings,
-        measurements: &[Measurement],
-        finals: &[FinalRow],
-    ) -> Result<Self, SearchError> {
+    pub fn read(ledger: &Ledger, settings: &Settings) -> Result<Self, SearchError> {
         let closed = ledger.steps()?.len() as u64;
         // The latencies of an open step are not known yet.
         let evaluations = ledger.evaluations()?.into_iter().filter(|evaluation| evaluation.step <= closed);
@@ -67,27 +73,21 @@ impl KnownNetworks {
         if evaluations.is_empty() {
             return Ok(Self { networks: Vec::new() });
         }
-        let measured = measured(measurements, finals);
         let latencies = Latencies::read(ledger, settings)?;
         let guide = Guide::read(ledger, settings, &latencies)?;
         let expected = guide.expected_accuracies();
         let mut networks = Vec::new();
         for Evaluation { step, architecture, digest, outcome, .. } in evaluations {
+            let Ok(accuracy) = outcome else { continue };
             let line = crate::space::parse(&architecture).map_err(|error| SearchError::Ledger(error.to_string()))?;
             let network = Network::expand(&line)?;
             let tokens = settings.space.encode(&line).map_err(crate::space::SpaceError::from)?;
-            let latency = |(place, device): (usize, &DeviceLatencies)| {
-                let timed = measured.get(&(place, digest.as_str())).copied();
-                let Prediction { latency_ms: value, low_ms: low, high_ms: high } = device.predict(&tokens, &network);
-                Latency { interval: timed.unwrap_or(Interval { value, low, high }), measured: timed.is_some() }
-            };
-            let Ok(accuracy) = outcome else { continue };
             networks.push(Known {
                 step,
                 architecture,
                 accuracy,
                 expected_accuracy: expected.get(digest.as_str()).copied().unwrap_or(accuracy),
-                latencies: latencies.devices().iter().enumerate().map(latency).collect(),
+                latencies: of_devices(&latencies, &digest, &tokens, &network),
                 params: network.parameters(),
                 madds: network.madds(),
                 memory_mb: Resource::MemoryMb.of(&network),
@@ -106,8 +106,7 @@ impl KnownNetworks {
         self.networks.partition_point(|known| known.step <= step)
     }
 
-    /// What the run gives for an objective: the network with the best reward that its expected accuracy and the
-    /// intervals of its latencies assure, so that one whose latency is only predicted does not win by a hair.
+    /// What the run gives for an objective: the network with the best expected reward.
     pub fn pick(&self, objective: &Objective) -> Pick {
         pick(&self.candidates(objective), None, objective)
     }
@@ -115,7 +114,7 @@ impl KnownNetworks {
 
 impl Known {
     fn candidate(&self, objective: &Objective) -> Candidate {
-        let all = |of: fn(&Interval) -> f64| -> Vec<f64> { self.latencies.iter().map(|l| of(&l.interval)).collect() };
+        let all = |of: fn(&Interval) -> f64| -> Vec<f64> { self.latencies.iter().map(|l| of(&l.interval())).collect() };
         let (values, lows, highs) = (all(|i| i.value), all(|i| i.low), all(|i| i.high));
         let reward = objective.reward(self.accuracy, &values);
         // As a function of one latency a reward has no valley: its least value over an interval is at an end.
@@ -134,7 +133,8 @@ impl Known {
             high_ms: at_high.total.latency_ms,
             latency_ratio: objective.worst_ratio(&values),
             measured: self.latencies.iter().all(|latency| latency.measured),
-            reward: reward.total.value,
+            reward: self.expected_reward(objective),
+            target_chance: self.chance_to_keep(objective),
             reward_low: objective.reward(expected, &worst).total.value,
             params: self.params,
             madds: self.madds,
@@ -143,53 +143,62 @@ impl Known {
         }
     }
 
+    fn expected_reward(&self, objective: &Objective) -> f64 {
+        let beliefs: Vec<Normal> = self.latencies.iter().map(|latency| latency.ln_ms).collect();
+        let accuracy = Normal { mean: self.expected_accuracy, deviation: 0.0 };
+        Belief { accuracy, ln_latency: objective.combined_belief(&beliefs) }.reward(objective.target())
+    }
+
+    fn chance_to_keep(&self, objective: &Objective) -> f64 {
+        let beliefs: Vec<Normal> = self.latencies.iter().map(|latency| latency.on_another_day).collect();
+        objective.chance_to_keep(&beliefs)
+    }
+
     fn devices(&self, objective: &Objective, alone: &[Reward]) -> Vec<DeviceLatency> {
         let parts = self.latencies.iter().zip(objective.devices()).zip(alone);
-        let part = |((latency, wanted), alone): ((&Latency, &DeviceTarget), &Reward)| DeviceLatency {
-            latency_ms: latency.interval.value,
-            low_ms: latency.interval.low,
-            high_ms: latency.interval.high,
-            measured: latency.measured,
-            target_ms: wanted.latency_ms,
-            target_met: TargetMet::of(latency.interval.low, latency.interval.high, wanted.latency_ms),
-            reward: alone.value,
+        let part = |((latency, wanted), alone): ((&Latency, &DeviceTarget), &Reward)| {
+            let interval = latency.interval();
+            DeviceLatency {
+                latency_ms: interval.value,
+                low_ms: interval.low,
+                high_ms: interval.high,
+                measured: latency.measured,
+                target_ms: wanted.latency_ms,
+                target_met: TargetMet::of(interval.low, interval.high, wanted.latency_ms),
+                reward: alone.value,
+            }
         };
         parts.map(part).collect()
     }
 }
 
-/// The latencies that were measured, with their intervals, by device and digest: the final session's before the loop's.
-fn measured<'a>(measurements: &'a [Measurement], finals: &'a [FinalRow]) -> HashMap<(usize, &'a str), Interval> {
-    let in_loop = measurements.iter().filter(|m| m.purpose == Purpose::Search);
-    let in_loop = in_loop.map(|m| {
-        let [low, high] = m.interval_ms;
-        ((m.device, m.digest.as_str()), Interval { value: m.latency_ms, low, high })
-    });
-    let mut measured: HashMap<_, _> = in_loop.collect();
-    for row in finals {
-        let interval = |value, low, high| Interval { value, low, high };
-        if row.devices.is_empty() {
-            measured.insert((0, row.digest.as_str()), interval(row.latency_ms, row.low_ms, row.high_ms));
-        }
-        for (place, timing) in row.devices.iter().enumerate() {
-            let timing = interval(timing.latency_ms, timing.low_ms, timing.high_ms);
-            measured.insert((place, row.digest.as_str()), timing);
-        }
-    }
-    measured
+/// A tried network's latency on every device.
+fn of_devices(latencies: &Latencies, digest: &str, tokens: &[usize], network: &Network) -> Vec<Latency> {
+    let beliefs = latencies.beliefs_tried(digest, tokens, &latencies.prior(network));
+    let other = latencies.on_another_day(&beliefs);
+    let devices = latencies.devices().iter().zip(beliefs).zip(other);
+    let latency = |((device, ln_ms), on_another_day): ((&DeviceLatencies, Normal), Normal)| Latency {
+        ln_ms,
+        on_another_day,
+        measured: device.measured(digest).is_some() || device.is_final(digest),
+    };
+    devices.map(latency).collect()
 }
 
 /// The best candidate, which is `chosen` where something has chosen one already, and the next best.
 pub(super) fn pick(candidates: &[Candidate], chosen: Option<&str>, objective: &Objective) -> Pick {
-    let assured = |a: &&Candidate, b: &&Candidate| a.reward_low.total_cmp(&b.reward_low);
+    let by_reward = |a: &&Candidate, b: &&Candidate| a.reward.total_cmp(&b.reward);
     let best = chosen.and_then(|chosen| candidates.iter().find(|candidate| candidate.architecture == chosen));
-    let best = best.or_else(|| candidates.iter().max_by(assured));
-    let others = candidates.iter().filter(|candidate| best.is_some_and(|best| best != *candidate));
+    let best = best.or_else(|| candidates.iter().max_by(by_reward));
+    let next = |best: &Candidate| {
+        let others = candidates.iter().filter(|candidate| *candidate != best && candidate.reward <= best.reward);
+        others.max_by(by_reward).cloned()
+    };
     Pick {
         best: best.cloned(),
         target_met: best.map(|best| met(best, objective)),
-        within_target: candidates.iter().filter(|candidate| met(candidate, objective) != TargetMet::No).count(),
-        runner_up: others.max_by(assured).cloned(),
+        within_target: candidates.iter().filter(|candidate| candidate.target_chance >= LIKELY).count(),
+        runner_up: best.and_then(next),
         target: summary(objective),
     }
 }
@@ -272,13 +281,10 @@ mod tests {
                 expected_accuracy: accuracy - 0.01,
                 latencies: [1.0, 1.3]
                     .iter()
-                    .map(|slower| Latency {
-                        interval: Interval {
-                            value: slower * value,
-                            low: slower * value * (1.0 - width),
-                            high: slower * value * (1.0 + width),
-                        },
-                        measured,
+                    .map(|slower: &f64| {
+                        let ln_ms = Normal { mean: (slower * value).ln(), deviation: width / 3.0 };
+                        let on_another_day = Normal { deviation: width / 2.0, ..ln_ms };
+                        Latency { ln_ms, on_another_day, measured }
                     })
                     .collect(),
                 params: 1,
@@ -301,7 +307,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_pick_is_the_best_of_what_is_assured_and_says_whether_it_keeps_the_target(
+        fn the_pick_has_the_best_expected_reward_and_says_whether_it_keeps_the_target(
             networks in known(), kind in kinds(), target_ms in 1.0..120.0_f64,
         ) {
             let objective = objective(target_ms, kind);
@@ -310,8 +316,8 @@ mod tests {
                 panic!("there are networks");
             };
             for candidate in networks.candidates(&objective) {
-                prop_assert!(candidate.reward_low <= best.reward_low && candidate.reward_low <= candidate.reward + 1e-12);
-                // The reward anywhere within the intervals is no less than the assured one.
+                prop_assert!(candidate.reward <= best.reward);
+                // The reward anywhere within the intervals is no less than the lowest that is stated.
                 for shares in [[0.1, 0.9], [0.5, 0.0], [1.0, 0.2]] {
                     let at = |(device, share): (&DeviceLatency, f64)| {
                         device.low_ms + share * (device.high_ms - device.low_ms)

@@ -34,6 +34,8 @@ impl Story<'_> {
             self.timed(),
             self.refitted(),
             self.drift_corrected(),
+            self.repeated(),
+            self.widened(),
             self.timed_at_the_end(),
         ];
         Ok(all.into_iter().filter(|phase| phase.count > 0).collect())
@@ -128,8 +130,19 @@ impl Story<'_> {
         let corrected = drifts.iter().filter(|drift| (*drift - 1.0).abs() > DRIFT_SHOWN).count();
         let (least, most) =
             (drifts.iter().copied().fold(f64::INFINITY, f64::min), drifts.iter().copied().fold(0.0, f64::max));
-        let why = format!("timings freed of the device's drift, {least:.2} to {most:.2} of its calibration's times");
+        let why =
+            format!("the device's slow-down taken out, {least:.2} to {most:.2} times its calibration's latencies");
         phase("drift corrected", corrected, why)
+    }
+
+    fn repeated(&self) -> Phase {
+        let repeated = self.steps.iter().map(|step| step.repeated as usize).sum();
+        phase("sessions repeated", repeated, "the device was at another pace than usual".to_owned())
+    }
+
+    fn widened(&self) -> Phase {
+        let why = "timings from disturbed sessions, taken with wide intervals: the models count them for little";
+        phase("timings widened", self.sum(|step| step.widened), why.to_owned())
     }
 
     fn timed_at_the_end(&self) -> Phase {

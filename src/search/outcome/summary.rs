@@ -39,7 +39,7 @@ impl<'a> Summary<'a> {
     pub fn read(ledger: &'a Ledger) -> Result<Self, RunError> {
         let settings = settings(ledger)?;
         let (measurements, finals) = (ledger.measurements()?, ledger.finals()?);
-        let networks = KnownNetworks::read(ledger, &settings, &measurements, &finals);
+        let networks = KnownNetworks::read(ledger, &settings);
         let networks = networks.map_err(|error| RunError::Unreadable(error.into()))?;
         Ok(Self { ledger, steps: ledger.steps()?, settings, finals, measurements, networks })
     }
@@ -132,7 +132,8 @@ impl<'a> Summary<'a> {
                 };
                 (row.latency_ms, row.low_ms, row.high_ms) = (of(|t| t.latency_ms), of(|t| t.low_ms), of(|t| t.high_ms));
             }
-            row.reward = row.accuracy.map(|accuracy| objective.target().reward(accuracy, row.latency_ms).value);
+            row.reward =
+                row.expected_accuracy.map(|accuracy| objective.target().reward(accuracy, row.latency_ms).value);
         }
         rows
     }

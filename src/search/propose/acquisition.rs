@@ -9,8 +9,8 @@
 //! Over the latency they are averaged by Gauss-Hermite quadrature, which is what makes a limit count in proportion to
 //! the chance of missing it.
 
-use crate::search::model::Normal;
 use crate::search::reward::Target;
+use crate::statistics::Normal;
 
 /// Nodes and weights of the quadrature for a standard normal variable (Abramowitz and Stegun, table 25.10, n = 5).
 const NODES: [(f64, f64); 5] = [

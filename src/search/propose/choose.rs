@@ -17,7 +17,8 @@ use super::pool::{Origin, PARENTS, Pool};
 use crate::Random;
 use crate::search::candidate::Candidate;
 use crate::search::error::SearchError;
-use crate::search::model::{Latencies, Normal};
+use crate::search::model::Latencies;
+use crate::statistics::Normal;
 use crate::store::BeyondLimits;
 
 /// Factor of the accuracies' deviations for the last choice of a batch.

@@ -7,8 +7,9 @@ use std::collections::{HashMap, HashSet};
 use super::acquisition::Belief;
 use crate::network::Network;
 use crate::search::error::SearchError;
-use crate::search::model::{KernelPrior, Latencies, Layout, Normal, Prior, Process};
+use crate::search::model::{KernelPrior, Latencies, Layout, Prior, Process};
 use crate::search::settings::Settings;
+use crate::statistics::Normal;
 use crate::store::{Evaluation, Ledger};
 
 /// Fewest accuracies the model is trusted with.
@@ -40,6 +41,10 @@ pub struct Standing {
     pub belief: Belief,
     /// The expected reward.
     pub reward: f64,
+    /// What the latency predictors alone say.
+    pub prior: Prior,
+    /// The chance that its latency keeps the target, on every device.
+    pub chance_to_keep: f64,
 }
 
 /// The models, and the networks they learnt from.
@@ -130,10 +135,11 @@ impl<'a> Guide<'a> {
 
     fn standing(&self, index: usize, latencies: &Latencies) -> Standing {
         let Tried { tokens, architecture, digest, prior } = self.tried[index].clone();
-        let ln_latency = latencies.believe(&tokens, &prior);
+        let ln_latency = latencies.believe_tried(&digest, &tokens, &prior);
         let accuracy = Normal { mean: self.accuracy.fitted(index), deviation: 0.0 };
         let belief = Belief { accuracy, ln_latency };
         let reward = belief.reward(&self.settings.target);
-        Standing { tokens, architecture, digest, belief, reward }
+        let chance_to_keep = latencies.chance_to_keep(&digest, &tokens, &prior);
+        Standing { tokens, architecture, digest, belief, reward, prior, chance_to_keep }
     }
 }

@@ -24,6 +24,7 @@
 //! # Ok::<(), mnas::search::TargetError>(())
 //! ```
 
+use crate::statistics::Normal;
 use serde::{Deserialize, Serialize};
 
 use super::target::{Reward, RewardKind, Target};
@@ -143,6 +144,46 @@ impl Objective {
             [latency_ms] if self.is_plain() => *latency_ms,
             _ => self.target.latency_ms() * self.combined_ratio(latencies_ms),
         }
+    }
+
+    /// The logarithm of the combined latency, given those of the devices' latencies.
+    pub fn combined_ln(&self, ln_latencies: &[f64]) -> f64 {
+        match ln_latencies {
+            [only] if self.is_plain() => *only,
+            _ => {
+                let latencies: Vec<f64> = ln_latencies.iter().map(|ln_latency| ln_latency.exp()).collect();
+                self.combined_ms(&latencies).ln()
+            }
+        }
+    }
+
+    /// What is believed of the logarithm of the combined latency, given what is believed of the devices': its mean is
+    /// the combined latency of the means, its variance the sum over the devices of (½ · difference between one deviation
+    /// more and one less there)². For a product of soft factors that is exact.
+    pub fn combined_belief(&self, beliefs: &[Normal]) -> Normal {
+        if let [only] = beliefs
+            && self.is_plain()
+        {
+            return *only;
+        }
+        let means: Vec<f64> = beliefs.iter().map(|belief| belief.mean).collect();
+        let half_difference = |device: usize| {
+            let shifted = |by: f64| {
+                let mut shifted = means.clone();
+                shifted[device] += by;
+                self.combined_ln(&shifted)
+            };
+            let deviation = beliefs[device].deviation;
+            (shifted(deviation) - shifted(-deviation)) / 2.0
+        };
+        let variance: f64 = (0..beliefs.len()).map(|device| half_difference(device).powi(2)).sum();
+        Normal { mean: self.combined_ln(&means), deviation: variance.sqrt() }
+    }
+
+    /// The chance that every device keeps to its target, given what is believed of the logarithms of the latencies.
+    pub fn chance_to_keep(&self, beliefs: &[Normal]) -> f64 {
+        let kept = |(belief, device): (&Normal, &DeviceTarget)| belief.chance_below(device.latency_ms.ln());
+        beliefs.iter().zip(&self.devices).map(kept).product()
     }
 
     /// The largest of the devices' LAT/T.

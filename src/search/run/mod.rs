@@ -2,6 +2,7 @@
 
 pub mod control;
 mod convergence;
+pub mod final_timing;
 mod finale;
 pub mod progress;
 pub mod start;
@@ -85,7 +86,7 @@ impl Search<'_> {
         let mut carried = Carried { proposer, latencies, guide, watch, best_reward };
         let ended = self.steps(steps, &mut carried, control)?;
         control.progress.finish();
-        self.finale(&carried, control)?;
+        self.finale(&mut carried, control)?;
         Ok(ended)
     }
 

@@ -40,8 +40,9 @@ const MOST: usize = 16;
 /// | `threads` | the profile's, else 1 | threads a model runs with | 1 to 64 |
 /// | `cores` | all | cores a model may use, as in `[1]` | existing cores |
 /// | `fallback` | false | run models in tract, about three times slower, where LiteRT is missing | |
-/// | `loads` | 5 | fresh loads behind one measured latency ([`crate::device::session::Statistic::Fastest`]) | 1 to 100 |
+/// | `loads` | 5 | fresh loads behind one measured latency ([`crate::device::noise`]) | 1 to 100 |
 /// | `runs` | 8 | timed runs per load | 1 to 10000 |
+/// | `wait_seconds` | 30 | how long a session that finds the device disturbed is put off and repeated, at most, before it is taken with a wide interval; 0 for never | 0 to 86400 |
 /// | `latency_ms` | `[target]`'s | the target on this device | above 0 |
 /// | `weight` | 1 | how much its latency over its target counts beside the others' ([`Objective`]) | 0.001 to 1000 |
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -63,6 +64,8 @@ pub struct DeviceOptions {
     pub loads: usize,
     /// Timed runs per load.
     pub runs: usize,
+    /// How long a disturbed session is put off, at most.
+    pub wait_seconds: f64,
     /// The target on this device, where it is not `[target]`'s.
     pub latency_ms: Option<f64>,
     /// How much this device counts.
@@ -80,6 +83,7 @@ impl Default for DeviceOptions {
             fallback: false,
             loads: 5,
             runs: 8,
+            wait_seconds: 30.0,
             latency_ms: None,
             weight: 1.0,
         }
@@ -118,6 +122,9 @@ impl DeviceOptions {
         let wrong = |place: &str, range: &str, found: f64| {
             Err(OptionError::new(place, format!("must be {range}, found {found}")))
         };
+        if !(0.0..=86_400.0).contains(&self.wait_seconds) {
+            return wrong("device.wait_seconds", "from 0 to 86400", self.wait_seconds);
+        }
         match (self.latency_ms, self.weight) {
             (Some(target), _) if !(target > 0.0 && target.is_finite()) => {
                 wrong("device.latency_ms", "a number of milliseconds above 0", target)

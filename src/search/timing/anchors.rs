@@ -1,108 +1,154 @@
 //! How fast the device is now, compared with when it was calibrated.
 //!
 //! A machine that trains two networks side by side, heats up or shares its processor with strangers can time everything
-//! a quarter slower than during the calibration an hour before. A latency from such a moment is of no use beside those
-//! the predictor was fitted to. So every session in the loop times a few *anchors* along: networks of the calibration,
-//! of known latency. The session's drift is the median of their latencies now over then, and every latency of the
-//! session is divided by it.
+//! a quarter slower than during the calibration an hour before. So every session in the loop times a few *anchors* along:
+//! networks of the calibration, of known latency, in the same interleaved rounds as what they stand for. They are those
+//! that resemble it most, by latency and by the shares that the kinds of work have in it, since other work on the machine
+//! slows different networks differently. The session's [`Slowdown`] is the mean of their ln(latency now / latency then),
+//! and every latency of the session is divided by it. What one factor cannot repair is in [`crate::device::levels`].
 
-use std::sync::OnceLock;
-
-use super::asked::Asked;
-use crate::device::session::{Session, Statistic};
-use crate::device::statistics::median;
-use crate::device::{Device, Model};
-use crate::latency::calibrate::measure::model_for;
-use crate::latency::{DataSet, Prediction};
+use crate::device::levels::SPREAD;
+use crate::device::session::Estimates;
+use crate::latency::{DataSet, Feature, Features, Prediction};
 use crate::network::Network;
-use crate::search::error::SearchError;
 use crate::space::Architecture;
-use crate::store::Purpose;
+use crate::statistics::Normal;
 
-/// Where in the sorted latencies of the calibration the anchors stand.
-const QUANTILES: [f64; 3] = [0.25, 0.5, 0.75];
+/// Anchors of a session.
+pub(in crate::search) const ANCHORS: usize = 4;
 /// Share of sessions whose anchors are to lie within what is expected of them.
 pub(super) const LEVEL: f64 = 0.97;
 /// Half the width of such an interval in standard deviations.
 const DEVIATIONS: f64 = 2.17;
 /// Deviation of a timing's logarithm, at least: what lies closer matters to no search.
 const LEAST_DEVIATION: f64 = 0.02;
+/// Loads' worth of the expected spread of slow-downs, beside what the anchors of one session show.
+const SPREAD_WEIGHT: f64 = 4.0;
 /// No one device drifts further than this.
 pub const MOST_DRIFT: f64 = 2.0;
 
-/// A few networks of known latency; see the module's text.
+/// A network of known latency.
+#[derive(Debug, Clone, PartialEq)]
+struct Anchor {
+    architecture: Architecture,
+    /// ln(latency in ms).
+    known: f64,
+    profile: Vec<f64>,
+}
+
+/// An anchor, and what its timing is expected to be.
+pub(super) struct ExpectedAnchor<'a> {
+    pub architecture: &'a Architecture,
+    pub predicted: Option<Prediction>,
+}
+
+/// Networks of known latency; see the module's text.
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct Anchors {
-    architectures: Vec<Architecture>,
-    known_ms: Vec<f64>,
-    models: OnceLock<Vec<Model>>,
+    known: Vec<Anchor>,
+}
+
+/// How much slower the device was in a session than when it was calibrated.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Slowdown {
+    /// ln(now / then).
+    pub ln: Normal,
+    /// By how much the logarithms of the networks' own slow-downs spread around that, beside the noise of timings.
+    pub spread: f64,
 }
 
 impl Anchors {
-    /// Picks anchors from measurements that were made in one go.
+    /// Of measurements that were made in one go.
     pub fn of(data: &DataSet) -> Self {
-        let mut sorted: Vec<_> = data.measurements().iter().collect();
-        sorted.sort_by(|a, b| {
-            let line = |m: &crate::latency::Measurement| m.architecture.to_string();
-            a.latency_ms.total_cmp(&b.latency_ms).then_with(|| line(a).cmp(&line(b)))
-        });
-        let mut anchors = Self { architectures: Vec::new(), known_ms: Vec::new(), models: OnceLock::new() };
-        for quantile in QUANTILES {
-            let position = (quantile * sorted.len() as f64) as usize;
-            if let Some(measurement) = sorted.get(position) {
-                anchors.architectures.push(measurement.architecture.clone());
-                anchors.known_ms.push(measurement.latency_ms);
-            }
-        }
-        anchors
-    }
-
-    /// The anchors' models, to be timed by the device behind the others of a session; made at the first call.
-    ///
-    /// # Errors
-    /// A network that cannot be written.
-    pub fn models(&self, device: &dyn Device) -> Result<&[Model], SearchError> {
-        if let Some(models) = self.models.get() {
-            return Ok(models);
-        }
-        let made: Result<Vec<Model>, _> = self.architectures.iter().map(|line| model_for(device, line)).collect();
-        let made = made?;
-        Ok(self.models.get_or_init(|| made))
-    }
-
-    /// What to ask of a session beside its networks, and what is expected of it on the calibrated device, freed of the
-    /// session's drift, if the logarithm of a timing has this deviation; without one nothing is expected.
-    ///
-    /// # Errors
-    /// None that [`Self::models`] did not have.
-    pub(in crate::search) fn asked(&self, deviation: Option<f64>) -> Result<Vec<Asked<'_>>, SearchError> {
-        // It differs from the middle one, each by its timings then and now: four deviations, added in squares.
-        let half_width = deviation.map(|deviation| DEVIATIONS * 2.0 * deviation.max(LEAST_DEVIATION));
-        let expected = |known_ms: f64| {
-            let half_width = half_width?;
-            let (low_ms, high_ms) = (known_ms * (-half_width).exp(), known_ms * half_width.exp());
-            Some(Prediction { latency_ms: known_ms, low_ms, high_ms })
+        let anchor = |measurement: &crate::latency::Measurement| Anchor {
+            architecture: measurement.architecture.clone(),
+            known: measurement.latency_ms.ln(),
+            profile: profile(&measurement.features),
         };
-        let mut asked = Vec::new();
-        for (architecture, known_ms) in self.architectures.iter().zip(&self.known_ms) {
-            let (digest, predicted) = (Network::expand(architecture)?.digest(), expected(*known_ms));
-            asked.push(Asked { architecture, digest, purpose: Purpose::Anchor, predicted });
-        }
-        Ok(asked)
+        let mut known: Vec<Anchor> = data.measurements().iter().map(anchor).collect();
+        let line = |anchor: &Anchor| anchor.architecture.to_string();
+        known.sort_by(|a, b| a.known.total_cmp(&b.known).then_with(|| line(a).cmp(&line(b))));
+        known.dedup_by(|a, b| a.architecture == b.architecture);
+        Self { known }
     }
 
-    /// The drift of a session whose models from index `first` on are the anchors; 1 if none was timed.
-    ///
-    /// # Errors
-    /// A drift beyond [`MOST_DRIFT`] either way: this is not the device, or not the setting, that was calibrated.
-    pub fn drift(&self, session: &Session, first: usize) -> Result<f64, SearchError> {
-        let now = (first..).map_while(|index| session.typical(index, Statistic::Fastest));
-        let ratios: Vec<f64> = now.zip(&self.known_ms).map(|(now, known_ms)| now.value / known_ms).collect();
-        let drift = if ratios.is_empty() { 1.0 } else { median(&ratios) };
-        if !(1.0 / MOST_DRIFT..=MOST_DRIFT).contains(&drift) {
-            return Err(SearchError::OtherDevice { drift });
-        }
-        Ok(drift)
+    /// Those that resemble these networks most, for one session; `expected_ms` are the latencies that are believed of them.
+    pub(in crate::search) fn like(&self, networks: &[(&Network, f64)]) -> Self {
+        let wanted: Vec<(Vec<f64>, f64)> =
+            networks.iter().map(|(network, ms)| (profile(&Features::of(network)), ms.ln())).collect();
+        let distance = |anchor: &Anchor| -> f64 { wanted.iter().map(|wanted| apart(anchor, wanted)).sum() };
+        let mut ranked: Vec<(f64, &Anchor)> = self.known.iter().map(|anchor| (distance(anchor), anchor)).collect();
+        ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
+        Self { known: ranked.into_iter().take(ANCHORS).map(|(_, anchor)| anchor.clone()).collect() }
     }
+
+    /// The networks.
+    pub fn architectures(&self) -> impl Iterator<Item = &Architecture> {
+        self.known.iter().map(|anchor| &anchor.architecture)
+    }
+
+    /// What is expected of each on the calibrated device with the session's slow-down taken out, if the logarithm of a
+    /// timing has this deviation; without one nothing.
+    pub(super) fn expected(
+        &self,
+        deviation: Option<f64>,
+        slowdown: &Slowdown,
+    ) -> impl Iterator<Item = ExpectedAnchor<'_>> {
+        // It differs from the mean of all, each by its timings then and now: two deviations, added in squares, and some.
+        // What slow-downs spread beyond what other work explains is what tells another device.
+        let spread = SPREAD * slowdown.ln.mean.abs();
+        let half_width = deviation.map(|deviation| DEVIATIONS * (2.0 * deviation.max(LEAST_DEVIATION)).hypot(spread));
+        self.known.iter().map(move |Anchor { architecture, known, .. }| {
+            let predicted = half_width.map(|half_width| {
+                let [latency_ms, low_ms, high_ms] = [*known, known - half_width, known + half_width].map(f64::exp);
+                Prediction { latency_ms, low_ms, high_ms }
+            });
+            ExpectedAnchor { architecture, predicted }
+        })
+    }
+
+    /// The slow-down of a session whose models from index `first` on are these anchors; none if none was timed.
+    pub fn slowdown(&self, estimates: &Estimates<'_>, first: usize) -> Slowdown {
+        let now = (first..).map_while(|index| estimates.ln_latency(index));
+        let ratios: Vec<Normal> = now
+            .zip(&self.known)
+            .map(|(now, anchor)| Normal { mean: now.mean - anchor.known, deviation: now.deviation })
+            .collect();
+        if ratios.is_empty() {
+            return Slowdown { ln: Normal { mean: 0.0, deviation: 0.0 }, spread: 0.0 };
+        }
+        let count = ratios.len() as f64;
+        let mean = ratios.iter().map(|ratio| ratio.mean).sum::<f64>() / count;
+        // Both the latency now and the known one are off by their timings.
+        let noise = ratios.iter().map(|ratio| 2.0 * ratio.deviation.powi(2)).sum::<f64>() / count;
+        let seen: f64 = ratios.iter().map(|ratio| (ratio.mean - mean).powi(2)).sum();
+        let beyond_noise = (seen - (count - 1.0) * noise).max(0.0);
+        let expected = (SPREAD * mean).powi(2);
+        let spread = ((SPREAD_WEIGHT * expected + beyond_noise) / (SPREAD_WEIGHT + count - 1.0)).sqrt();
+        let deviation = ((noise + spread.powi(2)) / count).sqrt();
+        Slowdown { ln: Normal { mean, deviation }, spread }
+    }
+}
+
+impl Slowdown {
+    /// The latency's logarithm on the device as it was calibrated, given what it was in the session.
+    pub fn repaired(&self, ln_ms: Normal) -> Normal {
+        let deviation = ln_ms.deviation.hypot(self.ln.deviation).hypot(self.spread);
+        Normal { mean: ln_ms.mean - self.ln.mean, deviation }
+    }
+}
+
+/// The share that each kind of work has in a network, by what it typically costs.
+fn profile(features: &Features) -> Vec<f64> {
+    let costs: Vec<f64> = Feature::ALL.iter().map(|kind| features.get(*kind) * kind.typical_ms()).collect();
+    let total: f64 = costs.iter().sum();
+    costs.into_iter().map(|cost| cost / total).collect()
+}
+
+/// How different a network is: the share of the work that is of another kind, and the logarithm of the ratio of latencies.
+fn apart(anchor: &Anchor, (profile, ln_ms): &(Vec<f64>, f64)) -> f64 {
+    let other: f64 = anchor.profile.iter().zip(profile).map(|(a, b)| (a - b).abs()).sum();
+    other / 2.0 + (anchor.known - ln_ms).abs()
 }
 
 #[cfg(test)]
@@ -110,9 +156,11 @@ mod tests {
     use std::ops::ControlFlow;
 
     use super::*;
-    use crate::device::session::{Plan, measure};
+    use crate::device::noise::DeviceNoise;
+    use crate::device::session::{Plan, Session, measure};
     use crate::device::simulated::SimulatedDevice;
-    use crate::device::{Description, DeviceError, Timing};
+    use crate::device::{Description, Device, DeviceError, Model, Timing};
+    use crate::latency::calibrate::measure::model_for;
     use crate::space::Space;
 
     /// The simulated device, as much slower.
@@ -139,21 +187,30 @@ mod tests {
             let plan = Plan { rounds: 3, seed: 1 };
             measure(device, models, &plan, Vec::new(), &mut |_| ControlFlow::Continue(())).unwrap()
         };
+        let latency = |session: &Session| session.estimates(DeviceNoise::default()).ln_latency(0).unwrap().mean.exp();
         for _ in 0..12 {
             let architecture = space.decode(&space.sample(random)).unwrap();
             let device = &mut SimulatedDevice::new(1);
             let model = model_for(device, &architecture).unwrap();
-            let session = time(device, &[model]);
-            data.push(&architecture, session.typical(0, Statistic::Fastest).unwrap().value, "").unwrap();
+            data.push(&architecture, latency(&time(device, &[model])), "").unwrap();
         }
         let anchors = Anchors::of(&data);
-        let drift = |factor| {
+        let wanted = data.measurements()[5].clone();
+        let network = Network::expand(&wanted.architecture).unwrap();
+        let few = anchors.like(&[(&network, wanted.latency_ms)]);
+        assert_eq!(few.known.len(), ANCHORS);
+        assert_eq!(few.known[0].architecture, wanted.architecture, "a network resembles itself most");
+        let slowdown = |factor| {
             let device = &mut Slower(SimulatedDevice::new(1), factor);
-            let models = anchors.models(device).unwrap();
-            anchors.drift(&time(device, models), 0).unwrap_or(f64::NAN)
+            let models: Vec<Model> =
+                few.architectures().map(|architecture| model_for(device, architecture).unwrap()).collect();
+            few.slowdown(&time(device, &models).estimates(DeviceNoise::default()), 0)
         };
-        assert!((drift(1.0) - 1.0).abs() < 1e-9, "{}", drift(1.0));
-        assert!((drift(1.2) - 1.2).abs() < 1e-9, "{}", drift(1.2));
-        assert!(drift(3.0).is_nan(), "three times as slow is another device");
+        let (same, slower) = (slowdown(1.0), slowdown(1.2));
+        assert!(same.ln.mean.abs() < 0.01 && same.spread < 0.01, "{same:?}");
+        assert!((slower.ln.mean - 1.2_f64.ln()).abs() < 0.01, "{slower:?}");
+        // What one factor repairs of a fifth is sure to some percent only.
+        let repaired = slower.repaired(Normal { mean: 0.0, deviation: 0.01 });
+        assert!((0.03..0.08).contains(&repaired.deviation), "{repaired:?}");
     }
 }

@@ -2,6 +2,5 @@
 //! they show.
 
 pub mod anchors;
-pub(super) mod asked;
 pub(super) mod session;
 pub mod watch;

@@ -21,7 +21,7 @@
 //!
 //! A watch follows from the timings of the closed steps: a resumed run's is that of one never stopped.
 
-use super::{anchors, asked};
+use super::{anchors, session};
 use crate::latency::judge::drift::Alarm;
 use crate::latency::{Drift, Prediction};
 use crate::store::{Measurement, Purpose};
@@ -116,7 +116,7 @@ impl Changed {
 
 impl Watched {
     fn new() -> Self {
-        let levels = [asked::LEVEL, anchors::LEVEL];
+        let levels = [session::PREDICTION_LEVEL, anchors::LEVEL];
         Self { drifts: levels.map(Drift::of_intervals), raised: None }
     }
 

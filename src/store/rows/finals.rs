@@ -4,6 +4,7 @@ use rusqlite::params;
 use serde::{Deserialize, Serialize};
 
 use super::from_json;
+use crate::statistics::Normal;
 use crate::store::{Ledger, StoreError, database, describe};
 
 /// One row of the table at the end of a search.
@@ -15,7 +16,8 @@ pub struct FinalRow {
     pub digest: String,
     /// Architecture line.
     pub architecture: String,
-    /// Latency by the statistic that predictors are fitted to, freed of the drift.
+    /// What all timings and the models together say of the latency on the undisturbed device; of a reference, what the
+    /// final session says.
     pub latency_ms: f64,
     /// Low end of its 95 % interval.
     pub low_ms: f64,
@@ -23,6 +25,9 @@ pub struct FinalRow {
     pub high_ms: f64,
     /// How much slower the device was than when it was calibrated.
     pub drift: f64,
+    /// ln(latency in ms) as the final session alone says it, device by device.
+    #[serde(default)]
+    pub ln_ms: Vec<Normal>,
     /// Every load's samples, as JSON.
     pub samples: String,
     /// With several devices each one's timing; the latency above is then the combined one, drift and ratio the worst.
@@ -35,7 +40,7 @@ pub struct FinalRow {
     /// What the model of all accuracies makes of it: the observed accuracy less its luck; none for references.
     #[serde(default)]
     pub expected_accuracy: Option<f64>,
-    /// Reward with the re-timed latency and the proxy's accuracy; none for references.
+    /// The expected reward; none for references.
     pub reward: Option<f64>,
     /// Multiply-adds.
     pub madds: usize,
@@ -46,7 +51,7 @@ pub struct FinalRow {
 /// The final timing of one network on one of several devices.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct FinalTiming {
-    /// Latency, freed of the drift.
+    /// Latency on the undisturbed device.
     pub latency_ms: f64,
     /// Low end of its 95 % interval.
     pub low_ms: f64,

@@ -4,7 +4,11 @@ use rusqlite::{OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 use super::{now, unreadable};
+use crate::statistics::{Normal, deviations};
 use crate::store::{Ledger, StoreError};
+
+/// Level of the intervals that are stored with latencies.
+pub const INTERVAL_LEVEL: f64 = 0.95;
 
 /// Why a network was timed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -46,12 +50,15 @@ pub struct Measurement {
     pub purpose: Purpose,
     /// The step that asked for it; 0 before the first.
     pub step: u64,
-    /// The latency that counts, freed of the drift.
+    /// The latency on the undisturbed device: the session's slow-down is taken out.
     pub latency_ms: f64,
-    /// Low and high end of its 95 % interval, as the scatter of its loads gives it.
+    /// Low and high end of its interval at [`INTERVAL_LEVEL`]: of the scatter of its loads, and of what taking out the
+    /// slow-down leaves unsure.
     pub interval_ms: [f64; 2],
     /// How much slower the device was than when it was calibrated, by networks of known latency timed along.
     pub drift: Option<f64>,
+    /// How often its session was made, until the device was at its usual pace or patience ended.
+    pub attempts: u32,
     /// What was expected before the timing: latency, low and high end of its interval.
     pub predicted_ms: Option<[f64; 3]>,
     /// Every load's samples, as JSON.
@@ -73,10 +80,19 @@ impl Measurement {
             latency_ms,
             interval_ms: [latency_ms; 2],
             drift: None,
+            attempts: 1,
             predicted_ms: None,
             timings: String::new(),
             seconds: 0.0,
         }
+    }
+}
+
+impl Measurement {
+    /// ln(latency in ms), with its standard deviation.
+    pub fn ln_ms(&self) -> Normal {
+        let [low, high] = self.interval_ms;
+        Normal { mean: self.latency_ms.ln(), deviation: (high / low).ln() / (2.0 * deviations(INTERVAL_LEVEL)) }
     }
 }
 
@@ -95,8 +111,8 @@ impl Ledger {
         let insert = if m.purpose == Purpose::Anchor { "INSERT OR REPLACE" } else { "INSERT" };
         let statement = format!(
             "{insert} INTO measurements (device, digest, architecture, purpose, step, latency_ms, least_ms, most_ms,
-                         drift, predicted_ms, low_ms, high_ms, timing, seconds, finished)
-                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15)"
+                         drift, predicted_ms, low_ms, high_ms, timing, seconds, finished, attempts)
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)"
         );
         let values = params![
             m.device,
@@ -113,7 +129,8 @@ impl Ledger {
             high,
             m.timings,
             m.seconds,
-            now()
+            now(),
+            m.attempts
         ];
         self.check(self.connection.execute(&statement, values)).map(drop)
     }
@@ -165,7 +182,7 @@ impl Ledger {
 
 const MEASUREMENT: &str =
     "SELECT digest, architecture, purpose, step, latency_ms, predicted_ms, low_ms, high_ms, timing,
-                           seconds, drift, device, least_ms, most_ms FROM measurements";
+                           seconds, drift, device, least_ms, most_ms, attempts FROM measurements";
 
 fn read_measurement(row: &Row<'_>) -> rusqlite::Result<Measurement> {
     let purpose: String = row.get(2)?;
@@ -186,5 +203,6 @@ fn read_measurement(row: &Row<'_>) -> rusqlite::Result<Measurement> {
         drift: row.get(10)?,
         device: row.get(11)?,
         interval_ms: [row.get(12)?, row.get(13)?],
+        attempts: row.get(14)?,
     })
 }

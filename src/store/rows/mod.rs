@@ -7,7 +7,7 @@ mod steps;
 
 pub use evaluations::Evaluation;
 pub use finals::{FinalRow, FinalTiming};
-pub use measurements::{Measurement, Purpose};
+pub use measurements::{INTERVAL_LEVEL, Measurement, Purpose};
 pub use steps::{BeyondLimits, Experience, Seconds, Step};
 
 use rusqlite::Row;

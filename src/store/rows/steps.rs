@@ -92,8 +92,12 @@ pub struct Step {
     pub entropy: Option<f64>,
     /// Mean absolute percentage error of the predictor over this step's timings.
     pub prediction_mape: Option<f64>,
-    /// How much slower the device was in this step than when it was calibrated; latencies are freed of it.
+    /// How much slower the device was in this step than when it was calibrated; it is taken out of the latencies.
     pub drift: Option<f64>,
+    /// Sessions that were repeated, since the device was at another pace than usual.
+    pub repeated: u32,
+    /// Timings from sessions so disturbed that their intervals are wide.
+    pub widened: usize,
     /// Devices that this step's timings showed to be no longer what the search's predictions are of.
     pub changed_devices: usize,
     /// Where the time went.

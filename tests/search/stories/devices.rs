@@ -142,8 +142,9 @@ fn two_devices_share_one_reward_and_each_is_measured_reported_and_can_be_asked_f
             let worst = ratios[0].max(ratios[1]);
             assert!((number(candidate, "latency_ratio") - worst).abs() < 1e-9);
             assert!((number(candidate, "latency_ms") - targets[0] * worst).abs() < 1e-9);
-            let reward = number(candidate, "accuracy") * worst.powf(-0.07);
-            assert!((number(candidate, "reward") - reward).abs() < 1e-9);
+            // An expectation over what is believed of the latencies, which are nearly certain here.
+            let reward = number(candidate, "expected_accuracy") * worst.powf(-0.07);
+            assert!((number(candidate, "reward") / reward - 1.0).abs() < 0.01);
             assert_eq!(candidate["measured"], devices.iter().all(|device| device["measured"] == true));
         }
         let front: Vec<(f64, f64)> = report["pareto"]
@@ -175,7 +176,8 @@ for line in sys.stdin:
 
 #[test]
 fn a_device_that_becomes_another_one_in_the_middle_is_told_of_once_and_in_the_report() {
-    let device = "command = [\"python3\", \"changing.py\"]";
+    // The device is at another pace for every network: waiting for the usual one would be in vain.
+    let device = "command = [\"python3\", \"changing.py\"]\nwait_seconds = 0";
     let file = search_file("evolution", 30, 0).replace("id = \"simulated\"", device);
     let bench = Bench::new(&file.replace("timed_per_step = 2", "timed_per_step = 1"));
     fs_err::write(bench.path("changing.py"), CHANGING_DEVICE).unwrap();

@@ -43,15 +43,14 @@ impl Search<'_> {
         judged
             .iter()
             .map(|Evaluated { candidate, accuracy }| {
-                let measured = latencies.measured(&candidate.digest);
-                let latency_ms = measured.unwrap_or_else(|| latencies.expected(candidate));
+                let latency_ms = latencies.now(candidate);
                 Experience {
                     digest: candidate.digest.clone(),
                     architecture: candidate.architecture.to_string(),
                     tokens: candidate.proposal.tokens.clone(),
                     accuracy: *accuracy,
                     latency_ms,
-                    measured: measured.is_some(),
+                    measured: latencies.is_measured(&candidate.digest),
                     reward: self.settings.target.reward(*accuracy, latency_ms).value,
                 }
             })

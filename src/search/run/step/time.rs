@@ -8,10 +8,12 @@ use crate::search::propose::guide::Standing;
 use crate::search::run::Search;
 use crate::search::run::control::Control;
 use crate::search::settings::Timing;
-use crate::store::Step;
+use crate::store::{Measurement, Step};
 
 /// Networks are timed in the order of the reward they would have with a latency this many deviations below the expected.
 const HOPE: f64 = 1.5;
+/// Deviation of the logarithm of a timing beyond which it counts as one of a disturbed session.
+const WIDENED: f64 = 0.03;
 /// Trainings for which one timing is made.
 const TRAININGS_PER_TIMING: u64 = 8;
 /// Trainings by which timings are ahead of that pace: the first ones teach the most.
@@ -28,7 +30,7 @@ impl Search<'_> {
     ) -> Result<(), SearchError> {
         for (of_device, device) in latencies.devices_mut().iter_mut().zip(&mut *self.devices) {
             control.check()?;
-            of_device.time(networks, step.step, self.settings, &mut **device, self.ledger)?;
+            of_device.time(networks, step.step, self.settings, &mut **device, self.ledger, &|| control.check())?;
         }
         let digests = || networks.iter().map(|candidate| candidate.digest.as_str());
         let measured = || latencies.devices().iter().flat_map(|device| digests().filter_map(|d| device.measured(d)));
@@ -36,6 +38,10 @@ impl Search<'_> {
         let (predicted, timed): (Vec<f64>, Vec<f64>) = pairs.unzip();
         let from_one = |drift: &f64| drift.ln().abs();
         step.timed = networks.len();
+        let sessions = latencies.devices().iter().filter_map(|device| device.measured(&networks.first()?.digest));
+        step.repeated = sessions.map(|session| session.attempts - 1).sum();
+        let widened = |m: &&Measurement| m.ln_ms().deviation > WIDENED;
+        step.widened = measured().filter(widened).count();
         step.prediction_mape = (!timed.is_empty()).then(|| metrics::mape(&predicted, &timed));
         // Of several devices the one farthest from what it was.
         step.drift = measured().filter_map(|m| m.drift).max_by(|a, b| from_one(a).total_cmp(&from_one(b)));
@@ -54,7 +60,7 @@ impl Search<'_> {
     ) -> Result<Vec<Candidate>, SearchError> {
         let spent = self.ledger.measurements_before(number)?;
         let left = usize::try_from(self.settings.measurements.saturating_sub(spent)).unwrap_or(usize::MAX);
-        let is_timed = |digest: &str| latencies.measured_before(digest, number).is_some();
+        let is_timed = |digest: &str| latencies.is_measured_before(digest, number);
         if self.settings.search.timing == Timing::All {
             let judged = self.judged(chosen.iter())?.into_iter().map(|judged| judged.candidate.clone());
             return Ok(judged.filter(|candidate| !is_timed(&candidate.digest)).take(left).collect());

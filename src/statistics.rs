@@ -19,6 +19,50 @@ pub struct Interval {
     pub high: f64,
 }
 
+/// A normal distribution.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Normal {
+    /// Mean.
+    pub mean: f64,
+    /// Standard deviation.
+    pub deviation: f64,
+}
+
+impl Normal {
+    /// The median of exp of this variable, and the interval that holds it at that level.
+    pub fn exponential_interval(self, level: f64) -> Interval {
+        let half_width = deviations(level) * self.deviation;
+        Interval { value: self.mean.exp(), low: (self.mean - half_width).exp(), high: (self.mean + half_width).exp() }
+    }
+
+    /// The chance that the variable is at most this.
+    pub fn chance_below(self, value: f64) -> f64 {
+        use statrs::distribution::ContinuousCDF;
+        if self.deviation <= 0.0 {
+            return if self.mean <= value { 1.0 } else { 0.0 };
+        }
+        statrs::distribution::Normal::standard().cdf((value - self.mean) / self.deviation)
+    }
+
+    /// What two independent pieces of evidence say together: the product of their densities, normalised.
+    pub fn and(self, other: Self) -> Self {
+        let (a, b) = (self.deviation.powi(2), other.deviation.powi(2));
+        if a + b <= 0.0 {
+            return self;
+        }
+        Self { mean: (self.mean * b + other.mean * a) / (a + b), deviation: (a * b / (a + b)).sqrt() }
+    }
+}
+
+/// Half the width, in standard deviations, of the interval that holds a normal variable at that level: 1.96 for 0.95.
+///
+/// # Panics
+/// If the level is not between 0 and 1.
+pub fn deviations(level: f64) -> f64 {
+    use statrs::distribution::ContinuousCDF;
+    statrs::distribution::Normal::standard().inverse_cdf(0.5 + level / 2.0)
+}
+
 /// The median; NaN for no samples.
 pub fn median(samples: &[f64]) -> f64 {
     quantile(samples, 0.5)
@@ -28,7 +72,7 @@ pub fn median(samples: &[f64]) -> f64 {
 /// samples.
 ///
 /// ```
-/// use mnas::device::statistics::quantile;
+/// use mnas::statistics::quantile;
 /// assert_eq!(quantile(&[4.0, 1.0, 3.0, 2.0], 0.5), 2.5);
 /// ```
 pub fn quantile(samples: &[f64], q: f64) -> f64 {
