@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{Clock, Description, Device, DeviceError, Model, Timing};
 use crate::external::{Answer, ExternalError, Program, Request};
-use crate::files;
 
 /// [`Description::kind`] of these devices.
 pub const KIND: &str = "command";
@@ -60,7 +59,9 @@ impl Device for CommandDevice {
         let id = NEXT_REQUEST.fetch_add(1, Ordering::Relaxed);
         let path = std::path::absolute(self.scratch.join(format!("model-{}-{id}.tflite", std::process::id())))
             .map_err(|error| failed(model, format!("the scratch folder has no absolute path: {error}")))?;
-        files::write_atomically(&path, &model.bytes).map_err(|error| failed(model, error.to_string()))?;
+        // Nobody reads it after a crash: it need not reach the disk.
+        fs_err::create_dir_all(&self.scratch).map_err(|error| failed(model, error.to_string()))?;
+        fs_err::write(&path, &model.bytes).map_err(|error| failed(model, error.to_string()))?;
         let timing = self.ask(model, id, &path);
         if let Err(error) = fs_err::remove_file(&path) {
             tracing::warn!("{error}");

@@ -20,6 +20,7 @@ pub use cost::LayerCost;
 pub use expand::ExpandError;
 pub use layer::{Activation, Inputs, Layer, LayerKind, LayerName, Shape, TensorId};
 pub use limits::{LimitError, Limits, Resource};
+pub(crate) use weights::Role;
 pub use weights::{Weights, WeightsError};
 
 /// A network as a list of layers in execution order.

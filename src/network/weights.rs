@@ -87,18 +87,40 @@ impl Network {
     }
 }
 
+/// What an array of weights does.
+pub(crate) enum Role {
+    /// Of a convolution or a dense layer, with He's standard deviation sqrt(2 / fan in).
+    Kernel { he: f32 },
+    /// A batch norm's factors or variances, which are positive.
+    Factor,
+    /// What is added or subtracted.
+    Offset,
+}
+
+impl Role {
+    /// Of an array of [`Network::weight_shapes`].
+    pub(crate) fn of(name: &str, shape: &[usize]) -> Self {
+        match name.rsplit_once('.').map(|(_, last)| last) {
+            Some("weight") if shape.len() > 1 => {
+                Self::Kernel { he: (2.0 / shape[1..].iter().product::<usize>().max(1) as f32).sqrt() }
+            }
+            Some("weight" | "running_var") => Self::Factor,
+            _ => Self::Offset,
+        }
+    }
+}
+
 impl Weights {
     /// Seeded random weights that keep activations in range: convolutions and dense layers normal with He's standard
     /// deviation sqrt(2 / fan in), batch norm near the identity, biases small.
     pub fn random(network: &Network, random: &mut impl Rng) -> Self {
         let draw = |(name, shape): (String, Vec<usize>)| {
-            let scale = (2.0 / shape[1..].iter().product::<usize>().max(1) as f32).sqrt();
-            let array =
-                ArrayD::from_shape_simple_fn(IxDyn(&shape), || match name.rsplit_once('.').map(|(_, last)| last) {
-                    Some("weight") if shape.len() > 1 => scale * normal(random),
-                    Some("weight") | Some("running_var") => random.gen_range(0.8..1.25),
-                    _ => 0.1 * normal(random),
-                });
+            let dimensions = IxDyn(&shape);
+            let array = match Role::of(&name, &shape) {
+                Role::Kernel { he } => ArrayD::from_shape_simple_fn(dimensions, || he * normal(random)),
+                Role::Factor => ArrayD::from_shape_simple_fn(dimensions, || random.gen_range(0.8..1.25)),
+                Role::Offset => ArrayD::from_shape_simple_fn(dimensions, || 0.1 * normal(random)),
+            };
             (name, array)
         };
         Self(network.weight_shapes().into_iter().map(draw).collect())
@@ -122,7 +144,8 @@ impl Weights {
             if array.shape() != shape {
                 return Err(WeightsError::Shape { name, expected: shape, found: array.shape().to_vec() });
             }
-            if array.iter().any(|value| !value.is_finite()) {
+            // Not `all`, which ends early and therefore looks at one value at a time.
+            if !array.iter().fold(true, |finite, value| finite & value.is_finite()) {
                 return Err(WeightsError::NotFinite { name });
             }
         }

@@ -35,7 +35,7 @@ use crate::device::{Device, DeviceError, Model, Timing};
 use crate::latency::data::DataSet;
 use crate::latency::data::pace::{TimedLoad, logged};
 use crate::latency::error::CalibrationError;
-use crate::network::{Network, Weights};
+use crate::network::{Network, Role, Weights};
 use crate::space::Architecture;
 use crate::statistics::median;
 
@@ -145,15 +145,15 @@ const PATTERN: [f32; 7] = [0.6, -1.2, 1.5, -0.3, -1.1, 1.0, -0.5];
 
 fn pattern_weights(network: &Network) -> Weights {
     let array = |(name, shape): (String, Vec<usize>)| {
-        let inputs = shape[1..].iter().product::<usize>().max(1) as f32;
-        let scale = (2.0 / inputs).sqrt();
-        let mut pattern = PATTERN.iter().cycle();
-        let mut value = || match name.rsplit_once('.').map(|(_, last)| last) {
-            Some("weight") if shape.len() > 1 => scale * pattern.next().unwrap_or(&1.0),
-            Some("weight" | "running_var") => 1.0,
-            _ => 0.05,
+        let dimensions = IxDyn(&shape);
+        let values = match Role::of(&name, &shape) {
+            Role::Kernel { he } => {
+                let mut pattern = PATTERN.iter().cycle();
+                ArrayD::from_shape_simple_fn(dimensions, || he * pattern.next().unwrap_or(&1.0))
+            }
+            Role::Factor => ArrayD::from_elem(dimensions, 1.0),
+            Role::Offset => ArrayD::from_elem(dimensions, 0.05),
         };
-        let values = ArrayD::from_shape_simple_fn(IxDyn(&shape), &mut value);
         (name, values)
     };
     Weights(network.weight_shapes().into_iter().map(array).collect())
