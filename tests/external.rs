@@ -1,6 +1,9 @@
 //! Programs of the user's own: a Python trainer and device, and shell commands that misbehave.
 
+use std::io::{Read as _, Seek as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use mnas::device::command::CommandDevice;
 use mnas::device::{Device, DeviceError, Model};
@@ -37,6 +40,28 @@ for line in sys.stdin:
 
 fn shell(script: &str) -> Vec<String> {
     ["sh", "-c", script].map(str::to_owned).to_vec()
+}
+
+/// A script that answers requests holding the first of a pair with the second, and all others with `else_line`.
+fn answering(pairs: &[(&str, &str)], else_line: &str) -> String {
+    let cases: String = pairs.iter().map(|(part, line)| format!("*'{part}'*) echo '{line}';; ")).collect();
+    format!("while read request; do case \"$request\" in {cases} *) echo '{else_line}';; esac; done")
+}
+
+/// The number of lines in a file; 0 if there is none yet.
+fn lines_of(path: &Path) -> usize {
+    fs_err::read_to_string(path).map_or(0, |text| text.lines().count())
+}
+
+/// What `work` logs.
+fn logged(work: impl FnOnce()) -> String {
+    let mut file = tempfile::tempfile().unwrap();
+    let log = tracing_subscriber::fmt().with_ansi(false).with_writer(Arc::new(file.try_clone().unwrap()));
+    tracing::subscriber::with_default(log.finish(), work);
+    let mut text = String::new();
+    file.rewind().unwrap();
+    file.read_to_string(&mut text).unwrap();
+    text
 }
 
 fn script(folder: &Path, text: &str) -> Vec<String> {
@@ -124,7 +149,7 @@ fn a_program_that_dies_is_restarted_and_asked_again() {
 fn a_program_that_always_dies_is_given_up_with_its_last_words() {
     let mut program = Program::start(&shell("read line; echo first >&2; echo 'no GPU found' >&2; exit 3")).unwrap();
     let error = program.ask(&question(9)).unwrap_err();
-    assert!(matches!(&error, ExternalError::Died { times: 4, id: 9, .. }));
+    assert!(matches!(&error, ExternalError::Died { id: 9, .. }));
     let text = error.to_string();
     assert!(text.contains("exit status: 3") && text.ends_with("on stderr:\n  first\n  no GPU found"), "{text}");
     let mut silent = Program::start(&shell("exit 0")).unwrap();
@@ -134,25 +159,168 @@ fn a_program_that_always_dies_is_given_up_with_its_last_words() {
 #[test]
 fn a_line_that_is_no_answer_is_an_error_that_names_it() {
     for (line, problem) in [
-        ("hello", r#"line 2 of its output: expected JSON like"#),
+        ("hello", r#"line 1 of its output: expected JSON like"#),
+        ("Epoch 1/5", "a log or a banner, belongs on stderr"),
         (r#"{"id":2,"accuracy":0.5"#, "EOF while parsing"),
         (r#"{"id":1,"accuracy":0.5}"#, "expected the answer to request 2, found one to 1"),
         (r#"{"id":77,"accuracy":0.5}"#, r#"found one to 77: "{\"id\":77,"#),
         (r#"{"accuracy":0.5}"#, "missing field `id`"),
         (r#"{"id":2}"#, "exactly one of accuracy, latency_ms and error"),
         (r#"{"id":2,"accuracy":0.5,"error":"both"}"#, "exactly one of"),
-        (r#"{"id":2,"accuracy":65.1}"#, "an accuracy must be from 0 to 1, found 65.1"),
-        (r#"{"id":2,"accuracy":NaN}"#, "expected JSON"),
-        (r#"{"id":2,"latency_ms":[]}"#, "at least one number above 0"),
-        (r#"{"id":2,"latency_ms":[5.0,0.0]}"#, "at least one number above 0"),
+        (r#"{"id":2,"accuracy":65.1}"#, "must be a fraction from 0 to 1, found 65.1; is it in percent?"),
+        (r#"{"id":2,"accuracy":-0.1}"#, "from 0 to 1, found -0.1"),
+        (r#"{"id":2,"accuracy":NaN}"#, "expected numbers, found NaN"),
+        (r#"{"id":2,"accuracy":-Infinity}"#, "expected numbers, found -Infinity"),
+        (r#"{"id":2,"accuracy":1e999}"#, "expected JSON"),
+        (r#"{"id":2,"accuracy":"0.5"}"#, "expected JSON"),
+        (r#"{"id":2,"accuracy":null}"#, "exactly one of"),
+        (r#"{"id":2,"latency_ms":[5]}"#, "a trainer must answer with accuracy"),
     ] {
-        let script = format!(r#"read a; echo '{{"id":1,"accuracy":0.1}}'; read b; echo '{line}'; read c"#);
-        let mut program = Program::start(&shell(&script)).unwrap();
+        let mut program =
+            Program::start(&shell(&answering(&[(r#""id":1,"#, r#"{"id":1,"accuracy":0.1}"#)], line))).unwrap();
         assert_eq!(program.ask(&question(1)).unwrap(), Answer::Accuracy(0.1));
         let error = program.ask(&question(2)).unwrap_err().to_string();
-        assert!(error.contains(problem) && error.contains("line 2"), "{line}: {error}");
-        assert_eq!(program.ask(&question(1)).unwrap(), Answer::Accuracy(0.1), "a fresh start serves again");
+        assert!(error.contains(problem) && error.contains("of its output"), "{line}: {error}");
+        assert_eq!(program.ask(&question(1)).unwrap(), Answer::Accuracy(0.1), "the next request is served again");
     }
+}
+
+#[test]
+fn what_is_of_no_use_is_asked_for_once_more_without_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let starts = folder.path().join("starts");
+    for useless in ["NaN", "Infinity", "-1", "1.01", "65.1"] {
+        let answers =
+            answering(&[(r#""id":1,"#, r#"{"id":1,"accuracy":0.5}"#)], &format!(r#"{{"id":2,"accuracy":{useless}}}"#));
+        let mut program = Program::start(&shell(&format!("echo >> {}; {answers}", starts.display()))).unwrap();
+        let error = program.ask(&question(2)).unwrap_err();
+        assert!(error.to_string().contains("line 2 of its output"), "it was asked twice: {error}");
+        assert_eq!(program.ask(&question(1)).unwrap(), Answer::Accuracy(0.5));
+    }
+    assert_eq!(lines_of(&starts), 5, "a start-up may take minutes: one each");
+}
+
+#[test]
+fn a_program_that_dies_over_one_network_is_asked_twice_and_serves_the_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let asked = folder.path().join("asked");
+    let deaths = [
+        ("raise MemoryError('CUDA out of memory')", "exit status: 1): MemoryError: CUDA out of memory"),
+        ("os.kill(os.getpid(), 9)", "signal: 9 (SIGKILL): usually the system was out of memory"),
+        ("os.kill(os.getpid(), 11)", "SIGSEGV): usually a crash in native code"),
+        ("os.abort()", "SIGABRT): it gave itself up"),
+        ("os._exit(137)", "exit status: 137, a shell's word for signal 9 (SIGKILL)"),
+        ("os.close(1); time.sleep(1000)", "it closed its output, and had to be ended"),
+    ];
+    for (death, reason) in deaths {
+        let text = format!(
+            "import json, os, sys, time\nfor line in sys.stdin:\n    id = json.loads(line)['id']\n    open({asked:?}, 'a').write('x\\n')\n    if id == 2: {death}\n    print(json.dumps({{'id': id, 'accuracy': 0.5}}))\n"
+        );
+        let trainer = CommandAccuracy::start(&script(folder.path(), &text), 1).unwrap();
+        assert_eq!(trainer.evaluate(&request(1)).unwrap(), 0.5);
+        let error = trainer.evaluate(&request(2)).unwrap_err();
+        assert!(matches!(&error, AccuracyError::Candidate { id: 2, problem } if problem.contains(reason)), "{error}");
+        assert_eq!(trainer.evaluate(&request(3)).unwrap(), 0.5);
+        assert_eq!(lines_of(&asked), 4, "{death}");
+        fs_err::remove_file(&asked).unwrap();
+    }
+}
+
+#[test]
+fn a_restart_shows_what_the_program_said_last() {
+    let folder = tempfile::tempdir().unwrap();
+    let once = folder.path().join("once");
+    let dying = format!("[ -e {0} ] || {{ touch {0}; read a; echo 'no space left' >&2; exit 7; }}; ", once.display());
+    let log = logged(|| {
+        let mut program = Program::start(&shell(&(dying + &answering(&[], r#"{"id":1,"accuracy":0.5}"#)))).unwrap();
+        assert_eq!(program.ask(&question(1)).unwrap(), Answer::Accuracy(0.5));
+    });
+    assert!(log.contains("exit status: 7") && log.contains("no space left"), "{log}");
+    assert!(log.contains("request 1 is sent once more"), "{log}");
+}
+
+#[test]
+fn a_program_that_ends_after_every_answer_has_not_failed() {
+    let one_shot = r#"read line; id=${line#*:}; echo "{\"id\":${id%%,*},\"accuracy\":0.5}""#;
+    let log = logged(|| {
+        let mut program = Program::start(&shell(one_shot)).unwrap();
+        for id in 1..4 {
+            assert_eq!(program.ask(&question(id)).unwrap(), Answer::Accuracy(0.5));
+            // It has ended before the next request, as a training between two would make sure.
+            std::thread::sleep(Duration::from_millis(300));
+        }
+    });
+    assert!(!log.contains("sent once more"), "{log}");
+}
+
+#[test]
+fn a_silent_program_is_named_again_and_again_and_given_up_at_its_timeout() {
+    let folder = tempfile::tempdir().unwrap();
+    let starts = folder.path().join("starts");
+    let silent = format!("echo $$ >> {}; echo loading >&2; while read request; do sleep 1000; done", starts.display());
+    let log = logged(|| {
+        let program = Program::start(&shell(&silent)).unwrap();
+        let timeout = Some(Duration::from_secs(2));
+        let mut program = program.with_timeout(timeout).with_first_hint(Duration::from_millis(500));
+        let start = Instant::now();
+        let error = program.ask(&question(4)).unwrap_err();
+        assert!(matches!(error, ExternalError::Expired { id: 4, .. }), "{error}");
+        assert!(start.elapsed() >= Duration::from_secs(4), "two tries of two seconds");
+        assert!(
+            error.to_string().contains("within the timeout of 2 s; its last lines on stderr:\n  loading"),
+            "{error}"
+        );
+    });
+    assert_eq!(lines_of(&starts), 2, "it is started again for the second try");
+    for silence in ["for 0.5 s", "for 1 s"] {
+        assert_eq!(log.matches(&format!("has not answered request 4 {silence}")).count(), 2, "{log}");
+    }
+    assert!(log.contains("which must be flushed") && log.contains("The network: input=224"), "{log}");
+    for pid in fs_err::read_to_string(starts).unwrap().lines() {
+        assert!(!Path::new("/proc").join(pid).exists(), "{pid} lives on");
+    }
+}
+
+#[test]
+fn a_python_program_need_not_flush() {
+    let folder = tempfile::tempdir().unwrap();
+    let trainer = CommandAccuracy::start(&script(folder.path(), &TRAINER.replace(", flush=True", "")), 1).unwrap();
+    assert!(trainer.evaluate(&request(1)).is_ok());
+}
+
+#[test]
+fn a_program_that_fails_at_every_network_is_taken_to_be_broken() {
+    let fatal = |trainer: &CommandAccuracy, tries: u64| {
+        let results: Vec<_> = (0..tries).map(|number| trainer.evaluate(&numbered(number)).unwrap_err()).collect();
+        let position = results.iter().position(|error| matches!(error, AccuracyError::Fatal(_)));
+        position.map(|position| (position + 1, results[position].to_string()))
+    };
+    let trainer = |script: &str| CommandAccuracy::start(&shell(script), 1).unwrap();
+    for broken in [
+        "read a; exit 3",
+        "echo 'Using TensorFlow backend.'; cat > /dev/null",
+        r#"read a; echo '{"id":0,"latency_ms":[5]}'; read b; echo x"#,
+    ] {
+        let (count, message) = fatal(&trainer(broken), 5).expect(broken);
+        assert!(count == 5 && message.contains("5 different networks in a row failed"), "{broken}: {message}");
+    }
+    let refusing = r#"while read line; do id=${line#*:}; echo "{\"id\":${id%%,*},\"error\":\"no GPU\"}"; done"#;
+    let (count, message) = fatal(&trainer(refusing), 20).unwrap();
+    assert!(count == 20 && message.ends_with("no GPU"), "{message}");
+    // Every fifth is served.
+    let mixed = r#"while read line; do id=${line#*:}; id=${id%%,*}; [ $((id % 5)) = 4 ] || exit 1; echo "{\"id\":$id,\"accuracy\":0.5}"; done"#;
+    let mixed = trainer(mixed);
+    for number in 0..12 {
+        let result = mixed.evaluate(&numbered(number));
+        assert_eq!(result.is_ok(), number % 5 == 4, "{number}: {result:?}");
+        assert!(!matches!(result, Err(AccuracyError::Fatal(_))), "{number}");
+    }
+}
+
+/// One request of many for different networks.
+fn numbered(number: u64) -> train::Request {
+    let architecture = space::parse(&format!("stem={} r1_k3_s22_e3_i8_o16", 8 + 8 * number)).unwrap();
+    train::Request { id: number, architecture, seed: 1 }
 }
 
 #[test]
@@ -197,12 +365,43 @@ fn trainers_and_devices_are_not_taken_for_each_other() {
     };
     let scratch = tempfile::tempdir().unwrap();
     let mut device = CommandDevice::start(&echo(r#"\"accuracy\":0.5"#), scratch.path()).unwrap();
-    let error = device.time(&model(1)).unwrap_err();
-    assert!(matches!(&error, DeviceError::Library(text) if text.contains("a device must answer with latency_ms")));
+    let error = device.time(&model(1)).unwrap_err().to_string();
+    assert!(error.contains("a device must answer with latency_ms, found accuracy"), "{error}");
     let trainer = CommandAccuracy::start(&echo(r#"\"latency_ms\":[5]"#), 1).unwrap();
     assert!(trainer.evaluate(&request(1)).unwrap_err().to_string().contains("a trainer must answer with accuracy"));
     let mut device = CommandDevice::start(&echo(r#"\"error\":\"too hot\""#), scratch.path()).unwrap();
     assert_eq!(device.time(&model(1)).unwrap_err().to_string(), "device command: model 'a1': too hot");
+}
+
+#[test]
+fn a_device_that_cannot_time_a_network_costs_it_and_one_that_times_none_is_gone() {
+    let (folder, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let deaths = [
+        ("raise OSError('dlopen failed')", "OSError: dlopen failed"),
+        ("print(json.dumps({'id': request['id'], 'latency_ms': [float('nan')]}))", "expected numbers, found NaN"),
+        ("print(json.dumps({'id': request['id'], 'latency_ms': []}))", "at least one number above 0"),
+        ("print(json.dumps({'id': request['id'], 'latency_ms': [0.0]}))", "at least one number above 0"),
+        ("print(json.dumps({'id': request['id'] + 1, 'latency_ms': [1.0]}))", "expected the answer to request"),
+    ];
+    for (death, reason) in deaths {
+        let text = format!(
+            "import json, sys\nfor line in sys.stdin:\n    request = json.loads(line)\n    if len(open(request['tflite'], 'rb').read()) > 50: {death}\n    else: print(json.dumps({{'id': request['id'], 'latency_ms': [5.0]}}))\n"
+        );
+        let mut device = CommandDevice::start(&script(folder.path(), &text), scratch.path()).unwrap();
+        assert!(device.time(&model(50)).is_ok());
+        let named = |number: usize| Model { name: format!("m{number}"), ..model(51) };
+        for number in 0..4 {
+            let error = device.time(&named(number)).unwrap_err();
+            assert!(matches!(&error, DeviceError::Model { problem, .. } if problem.contains(reason)), "{error}");
+        }
+        let error = device.time(&named(4)).unwrap_err();
+        assert!(
+            matches!(&error, DeviceError::Library(text) if text.contains("5 different networks in a row") && text.contains(reason)),
+            "{error}"
+        );
+        assert!(device.time(&model(50)).is_ok(), "and it can be asked again");
+    }
+    assert_eq!(fs_err::read_dir(scratch.path()).unwrap().count(), 0);
 }
 
 #[test]

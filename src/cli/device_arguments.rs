@@ -1,5 +1,8 @@
 //! The flags that choose a device and how it is used, the same for every command that times.
 
+use std::time::Duration;
+
+use super::input;
 use crate::device::profile::KernelChoice;
 use crate::device::{Choice, host};
 
@@ -12,6 +15,10 @@ pub struct DeviceArguments {
     /// A program of yours that times models, with its arguments, instead of --device; give it last.
     #[arg(long, value_name = "PROGRAM", num_args = 1.., allow_hyphen_values = true, conflicts_with = "device")]
     pub command: Vec<String>,
+    /// How long the program of --command may take over one network; then it is started again and asked once more
+    /// (default: as long as it likes).
+    #[arg(long, value_name = "SECONDS", value_parser = input::timeout, requires = "command")]
+    pub timeout: Option<Duration>,
     /// Threads a model runs with (default: the profile's, else 1).
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
@@ -31,6 +38,7 @@ impl DeviceArguments {
     pub fn choice(&self, runs: usize, seed: u64) -> Choice {
         Choice {
             command: self.command.clone(),
+            timeout: self.timeout,
             threads: self.threads,
             cores: self.cores.clone(),
             kernels: self.kernels,

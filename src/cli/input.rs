@@ -62,3 +62,8 @@ pub fn positive(text: &str) -> Result<f64, String> {
         _ => Err("expected a positive number".to_owned()),
     }
 }
+
+/// Reads a timeout in seconds, for clap.
+pub fn timeout(text: &str) -> Result<std::time::Duration, String> {
+    crate::external::timeout_of(positive(text)?)
+}

@@ -23,6 +23,8 @@ pub struct Choice {
     pub id: String,
     /// A program that times models, instead of `id`; empty for none.
     pub command: Vec<String>,
+    /// How long that program may take over one network; none: as long as it likes.
+    pub timeout: Option<Duration>,
     /// Threads a model runs with; by default those of the profile, else one.
     pub threads: Option<usize>,
     /// Cores a model may use; empty for those of the profile, else a phone's biggest, else all.
@@ -45,6 +47,7 @@ impl Choice {
         Self {
             id: id.to_owned(),
             command: Vec::new(),
+            timeout: None,
             threads: None,
             cores: Vec::new(),
             kernels: None,
@@ -188,7 +191,8 @@ pub fn open(choice: &Choice) -> Result<Box<dyn Device>, DeviceError> {
     match place(choice)? {
         Place::Command => {
             let program = CommandDevice::start(&choice.command, &choice.scratch);
-            Ok(Box::new(program.map_err(|error| DeviceError::Library(error.to_string()))?))
+            let program = program.map_err(|error| DeviceError::Library(error.to_string()))?;
+            Ok(Box::new(program.with_timeout(choice.timeout)))
         }
         Place::Simulated => Ok(Box::new(SimulatedDevice::new(choice.seed))),
         Place::Host(settings) => {

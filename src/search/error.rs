@@ -123,7 +123,10 @@ pub enum SearchError {
     )]
     NothingDone,
     /// Nothing could be evaluated.
-    #[error("no candidate could be evaluated: all {failed} failed; the last said: {last}")]
+    #[error(
+        "no candidate could be evaluated: all {failed} failed; the last said: {last}\nMend that, and give `mnas resume` \
+         more --evaluations: those that failed count as done"
+    )]
     NothingWorked {
         /// How many were tried.
         failed: usize,

@@ -1,11 +1,13 @@
 //! Accuracies from the user's own program (see [`crate::external`] for what it is asked and what it answers).
 
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use super::{Accuracy, AccuracyError, Request};
-use crate::external::{self, Answer, ExternalError, Program};
+use crate::external::{self, Answer, ExternalError, Failure, Failures, Program};
 
-/// The trainer is a program, started once per worker.
+/// The trainer is a program, started once per worker. A network that it cannot train costs that network alone; where too
+/// many fail in a row ([`Failures`]), it is the trainer.
 ///
 /// ```
 /// use mnas::train::{Accuracy, Request, command::CommandAccuracy};
@@ -20,6 +22,7 @@ pub struct CommandAccuracy {
     workers: usize,
     idle: Mutex<Vec<Program>>,
     returned: Condvar,
+    failures: Mutex<Failures>,
 }
 
 impl CommandAccuracy {
@@ -30,7 +33,25 @@ impl CommandAccuracy {
     pub fn start(command: &[String], workers: usize) -> Result<Self, ExternalError> {
         let workers = workers.max(1);
         let programs = (0..workers).map(|_| Program::start(command)).collect::<Result<Vec<_>, _>>()?;
-        Ok(Self { command: command.join(" "), workers, idle: Mutex::new(programs), returned: Condvar::new() })
+        Ok(Self {
+            command: command.join(" "),
+            workers,
+            idle: Mutex::new(programs),
+            returned: Condvar::new(),
+            failures: Mutex::default(),
+        })
+    }
+
+    /// The same with a time within which every request must be answered; none: as long as it takes.
+    #[must_use]
+    pub fn with_timeout(self, timeout: Option<Duration>) -> Self {
+        let programs = self.idle.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let programs = programs.into_iter().map(|program| program.with_timeout(timeout)).collect();
+        Self { idle: Mutex::new(programs), ..self }
+    }
+
+    fn failures(&self) -> MutexGuard<'_, Failures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lends an idle program to `work`; waits for one if all are busy.
@@ -61,14 +82,20 @@ impl Accuracy for CommandAccuracy {
 
     fn evaluate(&self, request: &Request) -> Result<f64, AccuracyError> {
         let question = external::Request::new(request.id, Some(&request.architecture), None);
-        match self.with_program(|program| program.ask(&question)) {
-            Ok(Answer::Accuracy(accuracy)) => Ok(accuracy),
-            Ok(Answer::Error(problem)) => Err(AccuracyError::Candidate { id: request.id, problem }),
-            Ok(Answer::Latency(_)) => Err(AccuracyError::Fatal(format!(
-                "'{}' answered request {} with latency_ms; a trainer must answer with accuracy",
-                self.command, request.id
-            ))),
-            Err(error) => Err(AccuracyError::Fatal(error.to_string())),
+        let (reason, answered) = match self.with_program(|program| program.ask(&question)) {
+            Ok(Answer::Accuracy(accuracy)) => {
+                self.failures().success();
+                return Ok(accuracy);
+            }
+            Ok(Answer::Error(reason)) => (reason, true),
+            Ok(Answer::Latency(_)) => ("a trainer must answer with accuracy, found latency_ms".to_owned(), false),
+            Err(error) if error.is_final() => return Err(AccuracyError::Fatal(error.to_string())),
+            Err(error) => (error.reason(), false),
+        };
+        let network = request.architecture.to_string();
+        match self.failures().add(Failure { network, reason: reason.clone(), answered }) {
+            Some(problem) => Err(AccuracyError::Fatal(format!("trainer '{}': {problem}", self.command))),
+            None => Err(AccuracyError::Candidate { id: request.id, problem: reason }),
         }
     }
 }

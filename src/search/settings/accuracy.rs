@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::external::timeout_of;
 use crate::train::command::CommandAccuracy;
 use crate::train::table::{AccuracyTable, StandIn};
 use crate::train::{Accuracy, AccuracyError};
@@ -33,6 +34,19 @@ pub struct CommandOptions {
     /// How often it is started: so many requests are answered side by side.
     #[serde(default = "one_worker")]
     pub workers: usize,
+    /// How long it may take over one network, in seconds; by default as long as it likes.
+    pub timeout: Option<f64>,
+}
+
+impl CommandOptions {
+    fn checked(self) -> Result<Self, String> {
+        self.timeout().map_err(|problem| format!("timeout {problem}"))?;
+        Ok(self)
+    }
+
+    fn timeout(&self) -> Result<Option<Duration>, String> {
+        self.timeout.map(timeout_of).transpose()
+    }
 }
 
 fn one_worker() -> usize {
@@ -80,7 +94,7 @@ impl TryFrom<toml::Table> for AccuracyOptions {
             "proxy" => Ok(Self::Proxy(read(table)?)),
             #[cfg(not(feature = "torch"))]
             "proxy" => Err("this build has no torch, so no proxy training; use kind = \"command\"".to_owned()),
-            "command" => Ok(Self::Command(read(table)?)),
+            "command" => Ok(Self::Command(read::<CommandOptions>(table)?.checked()?)),
             "table" => Ok(Self::Table(read(table)?)),
             "simulated" => Ok(Self::Simulated(read(table)?)),
             other => Err(format!("{KINDS}, found \"{other}\"")),
@@ -129,8 +143,10 @@ impl AccuracyOptions {
                 Ok(Box::new(proxy.map_err(|error| AccuracyError::Fatal(error.to_string()))?))
             }
             Self::Command(options) => {
+                let timeout = options.timeout().map_err(AccuracyError::Fatal)?;
                 let trainer = CommandAccuracy::start(&options.command, options.workers);
-                Ok(Box::new(trainer.map_err(|error| AccuracyError::Fatal(error.to_string()))?))
+                let trainer = trainer.map_err(|error| AccuracyError::Fatal(error.to_string()))?;
+                Ok(Box::new(trainer.with_timeout(timeout)))
             }
             Self::Table(options) => Ok(Box::new(AccuracyTable::load(&options.file)?)),
             Self::Simulated(options) => Ok(Box::new(StandIn {

@@ -24,6 +24,7 @@ use serde::{Deserialize, Serialize};
 use super::range::within;
 use crate::device::profile::Profile;
 use crate::device::{Choice, host, simulated};
+use crate::external::timeout_of;
 use crate::search::error::OptionError;
 use crate::search::reward::{Combine, DeviceTarget, Objective, Target};
 
@@ -36,6 +37,7 @@ const MOST: usize = 16;
 /// |---|---|---|---|
 /// | `id` | `"host"` | the device, as in `--device` | `host`, a profile (its path or name, from the search file's folder, else from the current one), a phone's serial number, or `simulated` for a dry run |
 /// | `command` | none | a program of yours that times models, instead of `id` | |
+/// | `timeout` | none | seconds that this program may take over one load; then it is started again and asked once more | above 0 |
 /// | `predictor` | none | calibration folder to start from; without it networks are measured first | |
 /// | `threads` | the profile's, else 1 | threads a model runs with | 1 to 64 |
 /// | `cores` | all | cores a model may use, as in `[1]` | existing cores |
@@ -52,6 +54,8 @@ pub struct DeviceOptions {
     pub id: String,
     /// A program that times models.
     pub command: Vec<String>,
+    /// Seconds that it may take over one load.
+    pub timeout: Option<f64>,
     /// Calibration folder.
     pub predictor: Option<PathBuf>,
     /// Threads a model runs with.
@@ -77,6 +81,7 @@ impl Default for DeviceOptions {
         Self {
             id: "host".to_owned(),
             command: Vec::new(),
+            timeout: None,
             predictor: None,
             threads: None,
             cores: Vec::new(),
@@ -96,6 +101,7 @@ impl DeviceOptions {
         Choice {
             id: self.id.clone(),
             command: self.command.clone(),
+            timeout: self.timeout.and_then(|seconds| timeout_of(seconds).ok()),
             threads: self.threads,
             cores: self.cores.clone(),
             kernels: None,
@@ -124,6 +130,13 @@ impl DeviceOptions {
         };
         if !(0.0..=86_400.0).contains(&self.wait_seconds) {
             return wrong("device.wait_seconds", "from 0 to 86400", self.wait_seconds);
+        }
+        match self.timeout.map(timeout_of) {
+            Some(Err(problem)) => return Err(OptionError::new("device.timeout", problem)),
+            Some(Ok(_)) if self.command.is_empty() => {
+                return Err(OptionError::new("device.timeout", "has no use without a command; remove it"));
+            }
+            _ => {}
         }
         match (self.latency_ms, self.weight) {
             (Some(target), _) if !(target > 0.0 && target.is_finite()) => {
