@@ -1,5 +1,6 @@
 //! One search on the oracle, and the true reward of what it would return.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -188,7 +189,7 @@ impl Cell {
         let known: Vec<_> = done.into_iter().filter(|e| e.id <= evaluations).collect();
         guide.learn(&known, &latencies)?;
         let mut devices = [self.device(seed ^ (evaluations << 32))];
-        time_finalists(settings, &guide, &mut latencies, &mut devices, control)?;
+        time_finalists(settings, &guide, &mut latencies, &mut devices, HashSet::new(), control)?;
         let standings = guide.standings(&latencies);
         let leader = standings.first().ok_or("nothing was evaluated")?;
         let exact = |line: &str| -> Result<(f64, f64), Problem> {

@@ -102,7 +102,7 @@ pub enum ExternalError {
         last_words: Vec<String>,
     },
     /// It wrote something that is no answer to the request, or one of no use.
-    #[error("'{command}', line {line} of its output: {problem}: {text}")]
+    #[error("'{command}', line {line} of its output: {problem}: {text}{}", some(last_words))]
     Line {
         /// The command line.
         command: String,
@@ -112,6 +112,8 @@ pub enum ExternalError {
         problem: String,
         /// The line, shortened if long.
         text: String,
+        /// Its last lines on stderr, if it was made to end.
+        last_words: Vec<String>,
     },
 }
 
@@ -125,7 +127,10 @@ impl ExternalError {
             Self::Expired { command, timeout, last_words, .. } => {
                 format!("'{command}' gave no answer within the timeout of {} s{}", seconds(timeout), last(last_words))
             }
-            other => other.to_string().replace(['\n', '\r'], " "),
+            Self::Line { command, line, problem, text, .. } => {
+                format!("'{command}', line {line} of its output: {problem}: {text}")
+            }
+            Self::NoCommand | Self::Start { .. } => self.to_string(),
         }
     }
 
@@ -191,20 +196,20 @@ impl Program {
             }
         };
         let lines = process.lines();
-        let problem = match request.read_answer(&line) {
+        let (problem, last_words) = match request.read_answer(&line) {
             Ok(answer) => {
                 self.process = Some(process);
                 return Ok(answer);
             }
             Err(Wrong::Value(problem)) => {
                 self.process = Some(process);
-                problem
+                (problem, Vec::new())
             }
-            // The process is dropped here: what else it may write belongs to no request.
-            Err(Wrong::Line(problem)) => problem,
+            // What else it may write belongs to no request.
+            Err(Wrong::Line(problem)) => (problem, process.abort()),
         };
         let text = format!("{:?}", String::from_utf8_lossy(&line).trim_end());
-        Err(ExternalError::Line { command, line: lines, problem, text: shortened(&text) })
+        Err(ExternalError::Line { command, line: lines, problem, text: shortened(&text), last_words })
     }
 
     fn remind(&self, request: &Request, silence: Duration) {
@@ -233,10 +238,13 @@ pub fn timeout_of(seconds: f64) -> Result<Duration, String> {
 
 /// The last lines on stderr, ready to follow a message.
 fn all(last_words: &[String]) -> String {
-    match last_words.is_empty() {
-        true => "; it wrote nothing to stderr".to_owned(),
-        false => last_words.iter().fold("; its last lines on stderr:".to_owned(), |text, line| text + "\n  " + line),
-    }
+    if last_words.is_empty() { "; it wrote nothing to stderr".to_owned() } else { some(last_words) }
+}
+
+/// The same, and nothing if there are none.
+fn some(last_words: &[String]) -> String {
+    let lines: String = last_words.iter().map(|line| format!("\n  {line}")).collect();
+    if lines.is_empty() { lines } else { format!("; its last lines on stderr:{lines}") }
 }
 
 /// The last line on stderr that says something, ready to follow a message.

@@ -21,7 +21,8 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension, params};
 
 pub use rows::{
-    BeyondLimits, Evaluation, Experience, FinalRow, FinalTiming, INTERVAL_LEVEL, Measurement, Purpose, Seconds, Step,
+    BeyondLimits, Evaluation, Experience, FailedTiming, FinalRow, FinalTiming, INTERVAL_LEVEL, Measurement, Purpose,
+    Seconds, Step,
 };
 
 /// What went wrong with a run directory.

@@ -44,10 +44,14 @@ impl CommandAccuracy {
 
     /// The same with a time within which every request must be answered; none: as long as it takes.
     #[must_use]
-    pub fn with_timeout(self, timeout: Option<Duration>) -> Self {
-        let programs = self.idle.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let programs = programs.into_iter().map(|program| program.with_timeout(timeout)).collect();
-        Self { idle: Mutex::new(programs), ..self }
+    pub fn with_timeout(mut self, timeout: Option<Duration>) -> Self {
+        let programs = self.take_programs().into_iter();
+        self.idle = Mutex::new(programs.map(|program| program.with_timeout(timeout)).collect());
+        self
+    }
+
+    fn take_programs(&mut self) -> Vec<Program> {
+        std::mem::take(self.idle.get_mut().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn failures(&self) -> MutexGuard<'_, Failures> {
@@ -68,6 +72,14 @@ impl CommandAccuracy {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(program);
         self.returned.notify_one();
         result
+    }
+}
+
+impl Drop for CommandAccuracy {
+    /// Each program may take seconds to end: all do so at once.
+    fn drop(&mut self) {
+        let programs = self.take_programs();
+        std::thread::scope(|scope| programs.into_iter().for_each(|program| drop(scope.spawn(move || drop(program)))));
     }
 }
 

@@ -316,7 +316,10 @@ impl DeviceLatencies {
         ledger: &Ledger,
         check: &Check<'_>,
     ) -> Result<(), SearchError> {
-        let open = networks.iter().filter(|candidate| self.measured(&candidate.digest).is_none());
+        let failed = ledger.failed_timings()?;
+        let has_failed = |digest: &str| failed.iter().any(|one| one.device == self.device && one.digest == digest);
+        let is_open = |digest: &str| self.measured(digest).is_none() && !has_failed(digest);
+        let open = networks.iter().filter(|candidate| is_open(&candidate.digest));
         let wanted: Vec<Wanted<'_>> = open
             .map(|candidate| {
                 let predicted = self.predict(&candidate.proposal.tokens, &candidate.network);
@@ -328,6 +331,9 @@ impl DeviceLatencies {
         // The anchors first: a network that is on file is not timed again, and they with it.
         for anchor in &timed.anchors {
             ledger.add_measurement(anchor)?;
+        }
+        for failed in timed.failed {
+            ledger.add_failed_timing(failed)?;
         }
         for measurement in timed.networks {
             ledger.add_measurement(&measurement)?;

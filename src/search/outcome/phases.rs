@@ -32,6 +32,7 @@ impl Story<'_> {
             self.trained(),
             self.failed()?,
             self.timed(),
+            self.not_timed()?,
             self.refitted(),
             self.drift_corrected(),
             self.repeated(),
@@ -118,6 +119,14 @@ impl Story<'_> {
         };
         let measuring = self.steps.iter().map(|step| step.seconds.measuring).sum();
         Phase { seconds: Some(measuring), ..phase("timed", self.sum(|step| step.timed), why) }
+    }
+
+    fn not_timed(&self) -> Result<Phase, StoreError> {
+        let failed = self.ledger.failed_timings()?;
+        let why = failed.last().map_or_else(String::new, |last| {
+            format!("a device could not time them, so they are predicted; it last said: {}", last.problem)
+        });
+        Ok(phase("not timed", failed.len(), why))
     }
 
     fn refitted(&self) -> Phase {

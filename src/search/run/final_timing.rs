@@ -60,7 +60,8 @@ pub struct FinalObservation {
 }
 
 /// Times the best tried networks, and lets `latencies` learn from that, until the best one is timed; gives all that were
-/// timed, the references last. The best one then leads [`Guide::standings`].
+/// timed, the references last. The best one then leads [`Guide::standings`]. `unusable` are the lines of networks that a
+/// device cannot run, as far as that is known.
 ///
 /// # Errors
 /// A device that fails, or a wish to stop.
@@ -69,9 +70,10 @@ pub fn time_finalists(
     guide: &Guide<'_>,
     latencies: &mut Latencies,
     devices: &mut [Box<dyn Device>],
+    unusable: HashSet<String>,
     control: &Control,
 ) -> Result<Vec<FinalNetwork>, SearchError> {
-    let mut finals = Finals { settings, control, timed: Vec::new(), unusable: HashSet::new() };
+    let mut finals = Finals { settings, control, timed: Vec::new(), unusable };
     let references = references(settings)?;
     let mut sessions = 0;
     while sessions < MOST_SESSIONS {
@@ -196,7 +198,7 @@ impl Finals<'_> {
         let candidates = networks.iter().filter(|network| network.reference.is_none());
         let known: Vec<(&Network, f64)> =
             candidates.map(|network| (&network.network, latencies.prior(&network.network).mean.exp())).collect();
-        let anchors = latencies.anchors().like(&known);
+        let anchors = latencies.anchors().without(|line| self.unusable.contains(line)).like(&known);
         let seed = rand::Rng::r#gen(&mut generator(self.settings.seed, number, "finale"));
         let plan = Plan { rounds: self.settings.search.final_loads, seed };
         let loads = plan.rounds * (networks.len() + anchors.architectures().count());

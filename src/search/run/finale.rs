@@ -33,7 +33,8 @@ impl Search<'_> {
         }
         let start = Instant::now();
         latencies.forget_finals();
-        let timed = time_finalists(self.settings, guide, latencies, self.devices, control)?;
+        let unusable = self.ledger.failed_timings()?.into_iter().map(|failed| failed.architecture).collect();
+        let timed = time_finalists(self.settings, guide, latencies, self.devices, unusable, control)?;
         self.ledger.set(FINALE_SECONDS, &start.elapsed().as_secs_f64().to_string())?;
         let standings = guide.standings(latencies);
         let rows = self.final_rows(&timed, &standings, latencies)?;

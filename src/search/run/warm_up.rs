@@ -20,7 +20,7 @@ use crate::search::model::Latencies;
 use crate::search::model::calibration::{calibration, calibration_name, noise_name};
 use crate::search::settings::Settings;
 use crate::search::timing::session::LEVEL;
-use crate::store::{Measurement, Purpose};
+use crate::store::{FailedTiming, Measurement, Purpose};
 
 impl Search<'_> {
     /// Everything the run knows of latencies. Where a device has no calibration, measures its first networks now.
@@ -46,6 +46,11 @@ impl Search<'_> {
     /// begins.
     fn warm_up(&mut self, device: usize, control: &Control) -> Result<DeviceNoise, SearchError> {
         let mut planned = first_networks(self.settings)?;
+        let failed = self.ledger.failed_timings()?;
+        planned.retain(|one| {
+            let line = one.architecture.to_string();
+            !failed.iter().any(|failed| failed.device == device && failed.architecture == line)
+        });
         let path = self.ledger.folder().join(format!("warm-up-{}.csv", device + 1));
         let rows = loop {
             match self.first_loads(device, &planned, &path, control) {
@@ -54,8 +59,15 @@ impl Search<'_> {
                     if planned.iter().any(|one| one.architecture.to_string() == model) =>
                 {
                     tracing::warn!("the device cannot time this network, which is left out: {problem}: {model}");
-                    planned.retain(|one| one.architecture.to_string() != model);
+                    let left_out = planned.extract_if(.., |one| one.architecture.to_string() == model);
+                    let left_out: Vec<Planned> = left_out.collect();
                     fs_err::remove_file(&path)?;
+                    for one in left_out {
+                        let digest = Network::expand(&one.architecture)?.digest();
+                        let (architecture, problem) = (model.clone(), problem.clone());
+                        let failed = FailedTiming { device, digest, architecture, step: 0, problem };
+                        self.ledger.add_failed_timing(failed)?;
+                    }
                 }
                 other => break other?,
             }

@@ -82,6 +82,12 @@ impl Anchors {
         Self { known: ranked.into_iter().take(ANCHORS).map(|(_, anchor)| anchor.clone()).collect() }
     }
 
+    /// Those that can be timed.
+    pub(in crate::search) fn without(&self, unusable: impl Fn(&str) -> bool) -> Self {
+        let usable = |anchor: &&Anchor| !unusable(&anchor.architecture.to_string());
+        Self { known: self.known.iter().filter(usable).cloned().collect() }
+    }
+
     /// The networks.
     pub fn architectures(&self) -> impl Iterator<Item = &Architecture> {
         self.known.iter().map(|anchor| &anchor.architecture)

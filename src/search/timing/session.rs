@@ -24,7 +24,7 @@ use crate::search::seeds::training_seed;
 use crate::search::settings::Settings;
 use crate::space::Architecture;
 use crate::statistics::{Normal, median};
-use crate::store::{Measurement, Purpose};
+use crate::store::{FailedTiming, Measurement, Purpose};
 
 /// ln(pace over the usual pace) beyond which a session is repeated. One factor is wrong by 0.3 of that.
 pub const DISTURBED: f64 = 0.03;
@@ -47,6 +47,8 @@ pub(in crate::search) struct Timed {
     /// Of the networks that were wanted, those the device can time.
     pub networks: Vec<Measurement>,
     pub anchors: Vec<Measurement>,
+    /// The others.
+    pub failed: Vec<FailedTiming>,
 }
 
 /// Whether to go on: an error if the search is to stop.
@@ -116,6 +118,7 @@ impl Timing<'_> {
         mut wanted: Vec<Wanted<'_>>,
         check: &Check<'_>,
     ) -> Result<Timed, SearchError> {
+        let mut failed = Vec::new();
         loop {
             match self.patiently(device, &wanted, check) {
                 // A network the device cannot run costs itself alone; whoever asked for it goes on with a prediction.
@@ -123,11 +126,30 @@ impl Timing<'_> {
                     if wanted.iter().any(|one| one.is(&model)) =>
                 {
                     tracing::warn!("the device cannot time this network, which is left out: {problem}: {model}");
-                    wanted.retain(|one| !one.is(&model));
+                    let (left_out, others) = wanted.into_iter().partition(|one| one.is(&model));
+                    wanted = others;
+                    failed.extend(left_out.into_iter().map(|one: Wanted<'_>| self.failure(one, problem.clone())));
                 }
-                other => return other,
+                // Nor does an anchor cost more than itself.
+                Err(SearchError::Device(DeviceError::Model { model, problem, .. })) if self.is_anchor(&model) => {
+                    tracing::warn!("the device can no longer time this network of its calibration: {problem}: {model}");
+                    let anchors = self.anchors.without(|line| line == model);
+                    let mut timed = Timing { anchors: &anchors, ..*self }.measure(device, wanted, check)?;
+                    timed.failed.splice(..0, failed);
+                    return Ok(timed);
+                }
+                other => return other.map(|timed| Timed { failed, ..timed }),
             }
         }
+    }
+
+    fn is_anchor(&self, model: &str) -> bool {
+        self.anchors.architectures().any(|line| line.to_string() == model)
+    }
+
+    fn failure(&self, Wanted { candidate, .. }: Wanted<'_>, problem: String) -> FailedTiming {
+        let (digest, architecture) = (candidate.digest.clone(), candidate.architecture.to_string());
+        FailedTiming { device: self.place, digest, architecture, step: self.step, problem }
     }
 
     fn patiently(

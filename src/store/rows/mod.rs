@@ -1,11 +1,13 @@
 //! The ledger's rows, written and read, table by table.
 
 mod evaluations;
+mod failed_timings;
 mod finals;
 mod measurements;
 mod steps;
 
 pub use evaluations::Evaluation;
+pub use failed_timings::FailedTiming;
 pub use finals::{FinalRow, FinalTiming};
 pub use measurements::{INTERVAL_LEVEL, Measurement, Purpose};
 pub use steps::{BeyondLimits, Experience, Seconds, Step};

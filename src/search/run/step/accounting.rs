@@ -84,7 +84,7 @@ impl Step {
         let percent = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.1} %"));
         let reward = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.4}"));
         format!(
-            "step {:>3}: sampled {}{}, known {}, considered {}, screened out {}, trained {} ({} sampled), timed {} (predictor off by {}, drift {}{}); reward mean {}, best {}",
+            "step {:>3}: sampled {}{}, known {}, considered {}, screened out {}, trained {} ({} sampled){}, timed {} (predictor off by {}, drift {}{}); reward mean {}, best {}",
             self.step,
             self.sampled,
             match self.beyond_limits.total() {
@@ -96,6 +96,10 @@ impl Step {
             self.screened,
             self.trained,
             self.own,
+            match self.failed {
+                0 => String::new(),
+                failed => format!(", failed {failed}"),
+            },
             self.timed,
             percent(self.prediction_mape),
             self.drift.map_or("–".to_owned(), |drift| format!("{drift:.2}")),

@@ -37,8 +37,9 @@ impl Search<'_> {
         let pairs = measured().filter_map(|m| Some((m.predicted_ms?[0], m.latency_ms)));
         let (predicted, timed): (Vec<f64>, Vec<f64>) = pairs.unzip();
         let from_one = |drift: &f64| drift.ln().abs();
-        step.timed = networks.len();
-        let sessions = latencies.devices().iter().filter_map(|device| device.measured(&networks.first()?.digest));
+        let on_all = |digest: &&str| latencies.devices().iter().all(|device| device.measured(digest).is_some());
+        step.timed = digests().filter(on_all).count();
+        let sessions = latencies.devices().iter().filter_map(|device| digests().find_map(|d| device.measured(d)));
         step.repeated = sessions.map(|session| session.attempts - 1).sum();
         let widened = |m: &&Measurement| m.ln_ms().deviation > WIDENED;
         step.widened = measured().filter(widened).count();
@@ -60,7 +61,9 @@ impl Search<'_> {
     ) -> Result<Vec<Candidate>, SearchError> {
         let spent = self.ledger.measurements_before(number)?;
         let left = usize::try_from(self.settings.measurements.saturating_sub(spent)).unwrap_or(usize::MAX);
-        let is_timed = |digest: &str| latencies.is_measured_before(digest, number);
+        let failed = self.ledger.failed_timings()?;
+        let has_failed = |digest: &str| failed.iter().any(|failed| failed.step < number && failed.digest == digest);
+        let is_timed = |digest: &str| latencies.is_measured_before(digest, number) || has_failed(digest);
         if self.settings.search.timing == Timing::All {
             let judged = self.judged(chosen.iter())?.into_iter().map(|judged| judged.candidate.clone());
             return Ok(judged.filter(|candidate| !is_timed(&candidate.digest)).take(left).collect());
