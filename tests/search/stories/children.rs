@@ -111,7 +111,7 @@ impl Scene {
         let inside = |process: &Path| std::fs::read_link(process.join("cwd")).is_ok_and(|place| place == folder);
         let processes = fs_err::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
         let name = |process: PathBuf| {
-            let line = std::fs::read_to_string(process.join("cmdline")).unwrap_or_default().replace('\0', " ");
+            let line = fs_err::read_to_string(process.join("cmdline")).unwrap_or_default().replace('\0', " ");
             format!("{}: {line}", process.display())
         };
         processes.filter(|process| inside(process)).map(name).collect()
@@ -212,8 +212,8 @@ fn nothing_is_left_after_everything_of_the_searchs_name_is_killed() {
     ended_by(As::Trainer, |search| {
         // As `pkill -9 -f 'mnas search'` would, which finds all that look like the search.
         let looks = |process: &Path| {
-            let line = std::fs::read_to_string(process.join("cmdline")).unwrap_or_default();
-            let parent = std::fs::read_to_string(process.join("status")).unwrap_or_default();
+            let line = fs_err::read_to_string(process.join("cmdline")).unwrap_or_default();
+            let parent = fs_err::read_to_string(process.join("status")).unwrap_or_default();
             line.contains("mnas\0search") && parent.contains(&format!("PPid:\t{}\n", search.id()))
         };
         let processes = fs_err::read_dir("/proc").unwrap().filter_map(|entry| Some(entry.ok()?.path()));
