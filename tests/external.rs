@@ -241,13 +241,22 @@ fn a_restart_shows_what_the_program_said_last() {
 
 #[test]
 fn a_program_that_ends_after_every_answer_has_not_failed() {
-    let one_shot = r#"read line; id=${line#*:}; echo "{\"id\":${id%%,*},\"accuracy\":0.5}""#;
+    let folder = tempfile::tempdir().unwrap();
+    let parent = folder.path().join("parent");
+    // What it is started by ends with it, and stays as what has ended until it is asked about.
+    let has_ended = || {
+        let parent = fs_err::read_to_string(&parent).unwrap();
+        fs_err::read_to_string(format!("/proc/{}/status", parent.trim())).unwrap().contains("State:\tZ")
+    };
+    let one_shot = r#"echo $PPID > PARENT; read line; id=${line#*:}; echo "{\"id\":${id%%,*},\"accuracy\":0.5}""#;
     let log = logged(|| {
-        let mut program = Program::start(&shell(one_shot)).unwrap();
+        let one_shot = one_shot.replace("PARENT", parent.to_str().unwrap());
+        let mut program = Program::start(&shell(&one_shot)).unwrap();
         for id in 1..4 {
             assert_eq!(program.ask(&question(id)).unwrap(), Answer::Accuracy(0.5));
-            // It has ended before the next request, as a training between two would make sure.
-            std::thread::sleep(Duration::from_millis(300));
+            while !has_ended() {
+                std::thread::sleep(Duration::from_millis(2));
+            }
         }
     });
     assert!(!log.contains("sent once more"), "{log}");

@@ -21,6 +21,11 @@ for line in sys.stdin:
     print(json.dumps({"id": id, **good}))
 "#;
 
+/// What makes a program break after so many requests, until it is mended.
+fn broken_after(requests: usize) -> String {
+    format!("len(open('asked').readlines()) > {requests} and not os.path.exists('mended')")
+}
+
 /// What programs do over networks that are too much for them, and what the report then says.
 const DEEDS: [(&str, &str); 9] = [
     ("raise RuntimeError('CUDA out of memory')", "RuntimeError: CUDA out of memory"),
@@ -151,14 +156,10 @@ fn a_search_on_a_device_that_fails_killed_again_and_again_ends_as_one_never_stop
 #[test]
 fn a_trainer_that_breaks_ends_the_run_which_goes_on_once_it_is_mended() {
     let bench = Bench::new(&trained_by_program(24, ""));
-    program(&bench, "os.path.exists('broken')", "raise RuntimeError('no CUDA-capable device is detected')");
-    let evaluated = || mnas::store::Ledger::read(&bench.path("run")).map_or(Vec::new(), |l| l.evaluations().unwrap());
-    let process = search(&bench);
-    while evaluated().len() < 6 {
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    fs_err::write(bench.path("broken"), "").unwrap();
-    let message = failure(process, 1);
+    let broken = broken_after(8);
+    program(&bench, &broken, "raise RuntimeError('no CUDA-capable device is detected')");
+    let evaluated = || mnas::store::Ledger::read(&bench.path("run")).unwrap().evaluations().unwrap();
+    let message = failure(search(&bench), 1);
     for part in ["5 different networks in a row failed", "no CUDA-capable device", "mnas resume"] {
         assert!(message.contains(part), "{message}");
     }
@@ -166,7 +167,7 @@ fn a_trainer_that_breaks_ends_the_run_which_goes_on_once_it_is_mended() {
     let message = failure(run(&bench, &["resume", "run"]), 1);
     assert!(message.contains("in a row failed"), "{message}");
     assert!(evaluated().len() > before.len(), "no network is asked about for ever");
-    fs_err::remove_file(bench.path("broken")).unwrap();
+    fs_err::write(bench.path("mended"), "").unwrap();
     finish(run(&bench, &["resume", "run"]));
     let report = bench.report("run");
     assert_eq!(phase(&report, "trained").0 + phase(&report, "failed").0, 24);
@@ -176,18 +177,12 @@ fn a_trainer_that_breaks_ends_the_run_which_goes_on_once_it_is_mended() {
 #[test]
 fn a_device_that_is_gone_ends_the_run_which_goes_on_once_it_is_back() {
     let bench = Bench::new(&timed_by_program(24, "").replace("timed_per_step = 2", "timing = \"all\""));
-    program(&bench, "os.path.exists('gone')", "raise OSError('device not found')");
-    let process = search(&bench);
-    let asked = || fs_err::read_to_string(bench.path("asked")).map_or(0, |text| text.lines().count());
-    while asked() < 70 {
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    fs_err::write(bench.path("gone"), "").unwrap();
-    let message = failure(process, 1);
+    program(&bench, &broken_after(70), "raise OSError('device not found')");
+    let message = failure(search(&bench), 1);
     for part in ["5 different networks in a row failed", "device not found", "mnas resume"] {
         assert!(message.contains(part), "{message}");
     }
-    fs_err::remove_file(bench.path("gone")).unwrap();
+    fs_err::write(bench.path("mended"), "").unwrap();
     finish(run(&bench, &["resume", "run"]));
     assert_eq!(bench.report("run")["evaluations"], 24);
 }
@@ -295,4 +290,19 @@ fn a_trainer_that_hangs_is_given_up_at_its_timeout() {
         |file: String| file.replace("command = [\"./trainer.py\"]", "command = [\"./trainer.py\"]\ntimeout = 0.5");
     let message = failure(search(&brought("hang", with_timeout)), 1);
     assert!(message.contains("no answer within the timeout of 0.5 s"), "{message}");
+}
+
+#[test]
+fn a_timeout_stands_beside_the_command_on_the_command_line() {
+    let bench = |more: &[&str], code: i32| {
+        let network = "input=32 stem=8 r1_k3_s22_e3_i8_o16 head=0 classes=4";
+        let output = mnas().args(["bench", network, "--rounds", "1"]).args(more).output().unwrap();
+        let message = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(code), "{message}");
+        message
+    };
+    let message = bench(&["--timeout", "0.3", "--command", "sh", "-c", "while read a; do sleep 1000; done"], 1);
+    assert!(message.contains("no answer within the timeout of 0.3 s"), "{message}");
+    assert!(bench(&["--timeout", "0", "--command", "cat"], 2).contains("expected a positive number"));
+    assert!(bench(&["--timeout", "5"], 2).contains("--command"));
 }
