@@ -1,6 +1,5 @@
 //! Trainers and devices as people bring them: some networks kill them, some answers are no numbers, some hang.
 
-use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -234,7 +233,7 @@ fn a_timeout_that_cannot_be_meant_is_refused() {
 /// A trainer as somebody brought it, in a folder of its own with its search file.
 #[cfg(feature = "torch")]
 fn brought(name: &str, change: impl Fn(String) -> String) -> Bench {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/search/trainers").join(name);
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/search/trainers").join(name);
     let bench = Bench::new(&change(fs_err::read_to_string(folder.join("search.toml")).unwrap()));
     for file in fs_err::read_dir(&folder).unwrap().map(Result::unwrap) {
         if file.file_name() != "search.toml" {
