@@ -1,5 +1,6 @@
 //! Timings from the user's own program (see [`crate::external`] for what it is asked and what it answers).
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -10,8 +11,12 @@ use crate::external::{Answer, ExternalError, Failure, Failures, Program, Request
 /// [`Description::kind`] of these devices.
 pub const KIND: &str = "command";
 
-/// Numbers the requests of all devices of this process, so that their files never meet.
-static NEXT_REQUEST: AtomicU64 = AtomicU64::new(1);
+/// Numbers the requests and files of all devices of this process, so that they never meet.
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+/// Models whose files are kept: a session's, which are loaded in turns. Writing the file for every load took a third of
+/// the time of a search whose device answers at once.
+const KEPT: usize = 32;
 
 /// The device is a program that times the .tflite file whose path it is given. A network that it cannot time costs that
 /// network alone; where too many fail in a row ([`Failures`]), it is the device.
@@ -19,7 +24,35 @@ pub struct CommandDevice {
     program: Program,
     command: String,
     scratch: PathBuf,
+    /// The last models, the latest last.
+    files: VecDeque<ModelFile>,
     failures: Failures,
+}
+
+/// A model in the scratch folder; removed when it is dropped.
+struct ModelFile {
+    content: blake3::Hash,
+    path: PathBuf,
+}
+
+impl ModelFile {
+    /// Nobody reads it after a crash: it need not reach the disk.
+    fn write(folder: &Path, bytes: &[u8], content: blake3::Hash) -> std::io::Result<Self> {
+        fs_err::create_dir_all(folder)?;
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::path::absolute(folder.join(format!("model-{}-{number}.tflite", std::process::id())))?;
+        let file = Self { content, path };
+        fs_err::write(&file.path, bytes)?;
+        Ok(file)
+    }
+}
+
+impl Drop for ModelFile {
+    fn drop(&mut self) {
+        if let Err(error) = fs_err::remove_file(&self.path) {
+            tracing::warn!("{error}");
+        }
+    }
 }
 
 impl CommandDevice {
@@ -29,13 +62,35 @@ impl CommandDevice {
     /// [`ExternalError`] if the command is empty or does not start.
     pub fn start(command: &[String], scratch: &Path) -> Result<Self, ExternalError> {
         let program = Program::start(command)?;
-        Ok(Self { program, command: command.join(" "), scratch: scratch.to_owned(), failures: Failures::default() })
+        Ok(Self {
+            program,
+            command: command.join(" "),
+            scratch: scratch.to_owned(),
+            files: VecDeque::new(),
+            failures: Failures::default(),
+        })
     }
 
     /// The same with a time within which every request must be answered; none: as long as it takes.
     #[must_use]
     pub fn with_timeout(self, timeout: Option<Duration>) -> Self {
         Self { program: self.program.with_timeout(timeout), ..self }
+    }
+
+    /// The path of a model's file, which is written unless it is among the last ones.
+    fn file(&mut self, model: &Model) -> std::io::Result<PathBuf> {
+        let content = blake3::hash(&model.bytes);
+        let known = self.files.iter().position(|file| file.content == content && file.path.exists());
+        let file = match known.and_then(|index| self.files.remove(index)) {
+            Some(file) => file,
+            None => ModelFile::write(&self.scratch, &model.bytes, content)?,
+        };
+        let path = file.path.clone();
+        self.files.push_back(file);
+        if self.files.len() > KEPT {
+            self.files.pop_front();
+        }
+        Ok(path)
     }
 
     fn ask(&mut self, model: &Model, id: u64, path: &Path) -> Result<Timing, DeviceError> {
@@ -70,17 +125,8 @@ impl Device for CommandDevice {
     }
 
     fn time(&mut self, model: &Model) -> Result<Timing, DeviceError> {
-        let id = NEXT_REQUEST.fetch_add(1, Ordering::Relaxed);
-        let path = std::path::absolute(self.scratch.join(format!("model-{}-{id}.tflite", std::process::id())))
-            .map_err(|error| failed(model, format!("the scratch folder has no absolute path: {error}")))?;
-        // Nobody reads it after a crash: it need not reach the disk.
-        fs_err::create_dir_all(&self.scratch).map_err(|error| failed(model, error.to_string()))?;
-        fs_err::write(&path, &model.bytes).map_err(|error| failed(model, error.to_string()))?;
-        let timing = self.ask(model, id, &path);
-        if let Err(error) = fs_err::remove_file(&path) {
-            tracing::warn!("{error}");
-        }
-        timing
+        let path = self.file(model).map_err(|error| failed(model, error.to_string()))?;
+        self.ask(model, NEXT.fetch_add(1, Ordering::Relaxed), &path)
     }
 }
 

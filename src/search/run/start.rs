@@ -1,6 +1,6 @@
 //! Starting and resuming a run: from a search file or a run directory to an open [`Search`].
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
@@ -77,6 +77,11 @@ pub fn resume(folder: &Path, change: BudgetChange, context: &RunContext) -> Resu
     go(settings, ledger, parts, context)
 }
 
+/// Where a device's models lie while they are timed.
+fn scratch(folder: &Path, place: usize) -> PathBuf {
+    folder.join(if place == 0 { "scratch".to_owned() } else { format!("scratch-{}", place + 1) })
+}
+
 /// The trainer and the devices of a run.
 struct Opened {
     accuracy: Box<dyn Accuracy>,
@@ -87,8 +92,7 @@ impl Opened {
     fn open(settings: &Settings, folder: &Path) -> Result<Self, RunError> {
         let accuracy = settings.accuracy.open()?;
         let open = |(place, options): (usize, &DeviceOptions)| {
-            let scratch = folder.join(if place == 0 { "scratch".to_owned() } else { format!("scratch-{}", place + 1) });
-            crate::device::open(&options.choice(settings.seed.wrapping_add(place as u64), scratch))
+            crate::device::open(&options.choice(settings.seed.wrapping_add(place as u64), scratch(folder, place)))
         };
         let devices = settings.devices.iter().enumerate().map(open).collect::<Result<_, _>>()?;
         Ok(Self { accuracy, devices })
@@ -99,6 +103,10 @@ fn go(settings: Settings, mut ledger: Ledger, mut parts: Opened, context: &RunCo
     let folder = ledger.folder().to_owned();
     let failed = |error: SearchError| RunError::Search { error: error.into(), folder: folder.clone() };
     describe(&ledger, &parts)?;
+    // A run that was killed may have left files of some models.
+    for place in 0..settings.devices.len() {
+        let _ = std::fs::remove_dir_all(scratch(&folder, place));
+    }
     ledger.set(ENDED, "")?;
     let done = ledger.evaluations_before(u64::MAX >> 1)?;
     let control = Control {
