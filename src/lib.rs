@@ -91,10 +91,10 @@
 //! | [`external`] | the user's own trainer or device as a program |
 //! | [`statistics`] | medians, quantiles, normal distributions |
 //! | `gaussian_process` | the linear algebra behind both Gaussian processes |
-//! | `documents`, [`files`] | reading TOML with one-line errors, writing files whole or not at all |
+//! | `documents`, [`text`], [`files`] | reading TOML with one-line errors, text in the encodings people have, writing files whole or not at all |
 //! | [`cli`] | the command line |
 //!
-//! Each uses only those before it in the order `statistics`, `documents`, `files`, `gaussian_process` < `space` < `external`, `network`, `controller`,
+//! Each uses only those before it in the order `statistics`, `documents`, `text`, `files`, `gaussian_process` < `space` < `external`, `network`, `controller`,
 //! `store` < `tflite`, `train`, `report`, `adb` < `device` < `latency` < `search` < `cli`.
 
 pub mod adb;
@@ -113,6 +113,7 @@ pub mod search;
 pub mod space;
 pub mod statistics;
 pub mod store;
+pub mod text;
 pub mod tflite;
 pub mod train;
 

@@ -1,7 +1,5 @@
 //! Architectures from the command line or stdin.
 
-use std::io::BufRead;
-
 use super::Error;
 use crate::network::Network;
 use crate::space::{self, Architecture};
@@ -48,11 +46,23 @@ pub fn architectures(words: &[String]) -> Result<Vec<Named>, Error> {
     Ok(all)
 }
 
-/// The lines of stdin that are not blank, with their numbers from 1.
+/// The lines of stdin with their numbers from 1, without blank ones and without what follows a `#`. A list in brackets
+/// is one line, however many it is written on.
 pub fn stdin_lines() -> Result<Vec<(usize, String)>, Error> {
-    let lines = std::io::stdin().lock().lines().collect::<Result<Vec<_>, _>>();
-    let lines = lines.map_err(|error| Error::new(format!("stdin: {error}")))?;
-    Ok((1..).zip(lines).filter(|(_, line)| !line.trim().is_empty()).collect())
+    let text = crate::text::read_from(std::io::stdin().lock(), "stdin")?;
+    let mut lines: Vec<(usize, String)> = Vec::new();
+    let mut open = 0_i64;
+    for (number, line) in (1..).zip(text.lines()) {
+        let line = line.split('#').next().unwrap_or_default().trim();
+        match lines.last_mut().filter(|_| open > 0) {
+            Some((_, list)) => *list = format!("{list} {line}"),
+            None if line.is_empty() => continue,
+            None => lines.push((number, line.to_owned())),
+        }
+        let count = |bracket: char| line.matches(bracket).count() as i64;
+        open += count('[') - count(']');
+    }
+    Ok(lines)
 }
 
 /// Reads a positive number, for clap.

@@ -294,7 +294,7 @@ impl Profile {
     /// # Errors
     /// As [`Profile::named`].
     pub fn load(path: &Path) -> Result<Self, DeviceError> {
-        let text = fs_err::read_to_string(path).map_err(|error| DeviceError::Settings(error.to_string()))?;
+        let text = crate::text::read(path).map_err(|error| DeviceError::Settings(error.to_string()))?;
         Self::parse(&text).map_err(|problem| DeviceError::Settings(format!("{}: {problem}", path.display())))
     }
 

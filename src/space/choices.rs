@@ -213,7 +213,7 @@ impl Space {
     /// # Errors
     /// Every variant but [`SpaceError::UnknownPreset`]; messages name the file and the place in it.
     pub fn from_file(path: &Path) -> Result<Self, SpaceError> {
-        Self::from_toml(&fs_err::read_to_string(path)?, &path.display().to_string())
+        Self::from_toml(&crate::text::read(path)?, &path.display().to_string())
     }
 
     /// A preset name, or else the path of a TOML file (anything with a `.` or `/`).

@@ -26,7 +26,7 @@ impl AccuracyTable {
     pub fn load(path: &Path) -> Result<Self, AccuracyError> {
         let origin = path.display().to_string();
         let refuse = |problem: String| AccuracyError::Fatal(format!("{origin}: {problem}"));
-        let text = fs_err::read_to_string(path).map_err(|error| AccuracyError::Fatal(error.to_string()))?;
+        let text = crate::text::read(path).map_err(|error| AccuracyError::Fatal(error.to_string()))?;
         let entries: BTreeMap<String, f64> = serde_json::from_str(&text)
             .map_err(|error| refuse(format!("expected a JSON object of accuracies by architecture line: {error}")))?;
         let mut accuracies = BTreeMap::new();

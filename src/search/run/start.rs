@@ -42,7 +42,7 @@ pub enum Outcome {
 /// # Errors
 /// [`RunError`]; an existing run in `folder` is never touched.
 pub fn start(file: &Path, folder: &Path, context: &RunContext) -> Result<Outcome, RunError> {
-    let text = fs_err::read_to_string(file)?;
+    let text = crate::text::read(file)?;
     let base = fs_err::canonicalize(file)?.parent().map(Path::to_owned).unwrap_or_default();
     let name = file.display().to_string();
     let search = SearchFile::parse(&text, &name)?;

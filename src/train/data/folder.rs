@@ -1,12 +1,15 @@
 //! Reading an image folder.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-use image::imageops::{self, FilterType};
 use rayon::prelude::*;
+use serde::Serialize;
 
-use super::{Dataset, Split};
+use super::decode::decode;
+use super::listing::{self, ClassFiles, shown};
+use super::{Dataset, Split, memory};
 
 /// How a folder is read.
 ///
@@ -37,6 +40,19 @@ pub struct Skipped {
     pub problem: String,
 }
 
+/// Files of one class that are no part of the data set, for one reason.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// `train` or `val`.
+    pub split: &'static str,
+    /// The class.
+    pub class: String,
+    /// Why.
+    pub reason: String,
+    /// How many.
+    pub files: usize,
+}
+
 /// Why a folder is no data set.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
@@ -45,14 +61,16 @@ pub enum DataError {
     File(#[from] std::io::Error),
     /// `train` or `val` is not there.
     #[error(
-        "{path}: no such folder; images are expected as DIR/train/CLASS/*.png and DIR/val/CLASS/*.png (or jpg, jpeg)"
+        "{path}: no such folder; images are expected as DIR/train/CLASS/*.png and DIR/val/CLASS/*.png (or jpg, webp, bmp, gif)"
     )]
     NoSplit {
         /// The missing folder.
         path: PathBuf,
     },
     /// A split with fewer than two classes, or a class without images.
-    #[error("{path}: {problem}; images are expected as DIR/train/CLASS/*.png and DIR/val/CLASS/*.png (or jpg, jpeg)")]
+    #[error(
+        "{path}: {problem}; images are expected as DIR/train/CLASS/*.png and DIR/val/CLASS/*.png (or jpg, webp, bmp, gif)"
+    )]
     Empty {
         /// The folder.
         path: PathBuf,
@@ -68,6 +86,25 @@ pub enum DataError {
         path: PathBuf,
         /// Its name.
         class: String,
+    },
+    /// More than there is memory for.
+    #[error(
+        "{folder}: {images} images of {size}x{size} pixels take {} of memory, since all are kept decoded, and {} are \
+         available; take fewer images, a smaller input (input=N in the architecture, `size` in a search file), or a \
+         machine with more memory",
+        memory_of(*needed), memory_of(*available)
+    )]
+    Memory {
+        /// The data set.
+        folder: PathBuf,
+        /// How many images it has.
+        images: usize,
+        /// Side of an image in pixels.
+        size: usize,
+        /// Bytes of all of them.
+        needed: u64,
+        /// Bytes that are available.
+        available: u64,
     },
     /// More images fail than is accepted.
     #[error(
@@ -89,105 +126,134 @@ pub enum DataError {
     },
 }
 
+/// A number of bytes for people: `193.0 GB`.
+fn memory_of(bytes: u64) -> String {
+    let (size, unit) =
+        [(1e12, "TB"), (1e9, "GB")].into_iter().find(|(size, _)| bytes as f64 >= *size).unwrap_or((1e6, "MB"));
+    format!("{:.1} {unit}", bytes as f64 / size)
+}
+
 /// An image file with its label.
 type Labelled = (PathBuf, i64);
+
+/// Reason of images that are broken, of a format that is not read, or no images under an image's name.
+const DOES_NOT_DECODE: &str = "does not decode";
 
 impl Dataset {
     /// Reads `folder` on all threads of rayon's pool.
     ///
-    /// Images that do not decode are named with a warning in the log and in [`Dataset::skipped`].
+    /// Images that do not decode are named with a warning in the log and in [`Dataset::skipped`]; whatever was left out
+    /// is counted in [`Dataset::left_out`].
     ///
     /// # Errors
-    /// [`DataError`].
+    /// [`DataError`]; whether there is enough memory is checked before anything is decoded.
     pub fn load(folder: &Path, options: &LoadOptions) -> Result<Self, DataError> {
-        let train = images_by_class(&folder.join("train"))?;
-        let validation = images_by_class(&folder.join("val"))?;
-        let classes: Vec<String> = train.keys().cloned().collect();
-        if classes.len() < 2 {
-            let problem = format!("at least 2 class folders are needed, found {}", classes.len());
-            return Err(DataError::Empty { path: folder.join("train"), problem });
-        }
-        if let Some(class) = validation.keys().find(|class| !train.contains_key(*class)) {
-            let (path, class) = (folder.join("val").join(class), class.clone());
-            return Err(DataError::UnknownClass { path, class });
-        }
-        if validation.is_empty() {
-            let problem = "no class folder".to_owned();
-            return Err(DataError::Empty { path: folder.join("val"), problem });
-        }
-        let label = |images: BTreeMap<String, Vec<PathBuf>>| -> Vec<Labelled> {
-            let labelled = images.into_iter().map(|(class, paths)| (classes.binary_search(&class), paths));
-            let labelled = labelled.filter_map(|(label, paths)| Some((label.ok()? as i64, paths)));
-            labelled.flat_map(|(label, paths)| paths.into_iter().map(move |path| (path, label))).collect()
-        };
-        let (train, validation) = (label(train), label(validation));
-        let total = train.len() + validation.len();
-        let (train, mut skipped) = decode_all(&train, options.size);
-        let (validation, more) = decode_all(&validation, options.size);
-        skipped.extend(more);
-        check_skipped(folder, &skipped, total, options.skip_limit)?;
-        Ok(Self { classes, size: options.size, train, validation, skipped })
+        Self::load_within(folder, options, memory::available())
     }
-}
 
-/// Image files by class folder, both sorted; other files and hidden folders do not count.
-fn images_by_class(split: &Path) -> Result<BTreeMap<String, Vec<PathBuf>>, DataError> {
-    if !split.is_dir() {
-        return Err(DataError::NoSplit { path: split.to_owned() });
-    }
-    let mut classes = BTreeMap::new();
-    for entry in fs_err::read_dir(split)? {
-        let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if !path.is_dir() || name.starts_with('.') {
-            continue;
-        }
-        let mut images = Vec::new();
-        for file in fs_err::read_dir(&path)? {
-            images.extend(Some(file?.path()).filter(|file| is_image(file)));
-        }
-        if images.is_empty() {
-            return Err(DataError::Empty { path, problem: "no image in this class".to_owned() });
-        }
-        images.sort();
-        classes.insert(name, images);
-    }
-    Ok(classes)
-}
-
-fn is_image(path: &Path) -> bool {
-    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-    matches!(extension.as_str(), "png" | "jpg" | "jpeg")
-}
-
-fn decode_all(images: &[Labelled], size: usize) -> (Split, Vec<Skipped>) {
-    let decoded: Vec<Result<Vec<u8>, Skipped>> = images.par_iter().map(|(path, _)| decode(path, size)).collect();
-    let mut split = Split { pixels: Vec::with_capacity(images.len() * size * size * 3), labels: Vec::new(), size };
-    let mut skipped = Vec::new();
-    for ((_, label), image) in images.iter().zip(decoded) {
-        match image {
-            Ok(pixels) => {
-                split.pixels.extend(pixels);
-                split.labels.push(*label);
+    /// The same where the images may take so many bytes, or any number.
+    ///
+    /// # Errors
+    /// As [`Dataset::load`].
+    pub fn load_within(folder: &Path, options: &LoadOptions, bytes: Option<u64>) -> Result<Self, DataError> {
+        let (train, validation) = (listing::classes(&folder.join("train"))?, listing::classes(&folder.join("val"))?);
+        check_classes(folder, &train, &validation)?;
+        let names: Vec<OsString> = train.keys().cloned().collect();
+        let classes: Vec<String> = names.iter().map(|name| shown(name)).collect();
+        let without = train.keys().filter(|name| !validation.contains_key(*name)).map(|name| shown(name)).collect();
+        let mut left_out = Vec::new();
+        let mut labelled = |split, files: BTreeMap<OsString, ClassFiles>| {
+            let mut images: Vec<Labelled> = Vec::new();
+            for (name, files) in files {
+                let label = names.partition_point(|known| *known < name);
+                let count = |(reason, files)| LeftOut { split, class: classes[label].clone(), reason, files };
+                left_out.extend(files.left_out.into_iter().map(count));
+                images.extend(files.images.into_iter().map(|path| (path, label as i64)));
             }
-            Err(problem) => skipped.push(problem),
-        }
+            images
+        };
+        let (train, validation) = (labelled("train", train), labelled("val", validation));
+        let total = train.len() + validation.len();
+        check_memory(folder, total, options.size, bytes)?;
+        let mut skipped = Vec::new();
+        let mut decoded = |split: &'static str, images: &[Labelled]| {
+            let (found, broken) = decode_all(images, options.size);
+            for (label, class) in classes.iter().enumerate() {
+                let files = broken.iter().filter(|(broken, _)| *broken == label as i64).count();
+                let (class, reason) = (class.clone(), DOES_NOT_DECODE.to_owned());
+                left_out.extend((files > 0).then_some(LeftOut { split, class, reason, files }));
+            }
+            skipped.extend(broken.into_iter().map(|(_, problem)| problem));
+            found
+        };
+        let (train, validation) = (decoded("train", &train), decoded("val", &validation));
+        check_skipped(folder, &skipped, total, options.skip_limit)?;
+        check_learnt(folder, &classes, &train)?;
+        let (size, without_validation) = (options.size, without);
+        let data = Self { classes, size, train, validation, skipped, left_out, without_validation };
+        data.notes().iter().for_each(|note| tracing::warn!("{}: {note}", folder.display()));
+        Ok(data)
     }
-    (split, skipped)
 }
 
-/// The middle square of an image at the wanted size.
-fn decode(path: &Path, size: usize) -> Result<Vec<u8>, Skipped> {
-    let skipped = |problem: String| Skipped { path: path.to_owned(), problem };
-    let bytes = fs_err::read(path).map_err(|error| skipped(error.to_string()))?;
-    let image = image::load_from_memory(&bytes).map_err(|error| skipped(error.to_string()))?.to_rgb8();
-    let (width, height) = image.dimensions();
-    let square = width.min(height);
-    let middle = imageops::crop_imm(&image, (width - square) / 2, (height - square) / 2, square, square).to_image();
-    if square as usize == size {
-        return Ok(middle.into_raw());
+type Classes = BTreeMap<OsString, ClassFiles>;
+
+fn check_classes(folder: &Path, train: &Classes, validation: &Classes) -> Result<(), DataError> {
+    if train.len() < 2 {
+        let problem = format!("at least 2 class folders are needed, found {}", train.len());
+        return Err(DataError::Empty { path: folder.join("train"), problem });
     }
-    Ok(imageops::resize(&middle, size as u32, size as u32, FilterType::Triangle).into_raw())
+    if let Some(class) = validation.keys().find(|class| !train.contains_key(*class)) {
+        return Err(DataError::UnknownClass { path: folder.join("val").join(class), class: shown(class) });
+    }
+    if validation.is_empty() {
+        return Err(DataError::Empty { path: folder.join("val"), problem: "no class folder".to_owned() });
+    }
+    Ok(())
+}
+
+fn check_memory(folder: &Path, images: usize, size: usize, available: Option<u64>) -> Result<(), DataError> {
+    let needed = images as u64 * (size * size * 3) as u64;
+    match available {
+        Some(available) if needed > available => {
+            Err(DataError::Memory { folder: folder.to_owned(), images, size, needed, available })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A class of which nothing decodes is never learnt.
+fn check_learnt(folder: &Path, classes: &[String], train: &Split) -> Result<(), DataError> {
+    let mut images = vec![0_usize; classes.len()];
+    train.labels().iter().for_each(|label| images[*label as usize] += 1);
+    match classes.iter().zip(images).find(|(_, images)| *images == 0) {
+        None => Ok(()),
+        Some((class, _)) => {
+            let path = folder.join("train").join(class);
+            Err(DataError::Empty { path, problem: "no image of this class decodes".to_owned() })
+        }
+    }
+}
+
+/// Decodes into one piece of memory, which is all that the images ever take.
+fn decode_all(images: &[Labelled], size: usize) -> (Split, Vec<(i64, Skipped)>) {
+    let bytes = size * size * 3;
+    let mut pixels = vec![0; images.len() * bytes];
+    let problems: Vec<Option<String>> = (images.par_iter().zip(pixels.par_chunks_exact_mut(bytes)))
+        .map(|((path, _), pixels)| decode(path, size, pixels).err())
+        .collect();
+    let (mut labels, mut skipped) = (Vec::with_capacity(images.len()), Vec::new());
+    for (index, ((path, label), problem)) in images.iter().zip(problems).enumerate() {
+        match problem {
+            Some(problem) => skipped.push((*label, Skipped { path: path.clone(), problem })),
+            None => {
+                pixels.copy_within(index * bytes..(index + 1) * bytes, labels.len() * bytes);
+                labels.push(*label);
+            }
+        }
+    }
+    pixels.truncate(labels.len() * bytes);
+    (Split { pixels, labels, size }, skipped)
 }
 
 fn check_skipped(folder: &Path, skipped: &[Skipped], total: usize, limit: f64) -> Result<(), DataError> {

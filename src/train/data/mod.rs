@@ -1,14 +1,19 @@
 //! Labelled images in memory: decoded once, resized once, shared by every training of the process.
 //!
-//! An image folder is `DIR/{train,val}/CLASS/*.png|jpg|jpeg`. Classes are the subfolders of `train` sorted by name.
-//! Images are cut to the middle square, resized, and kept as bytes, row by row, three channels side by side: what
+//! An image folder is `DIR/{train,val}/CLASS/*.png|jpg|webp|bmp|gif`. Classes are the subfolders of `train` sorted by name.
+//! Images are turned as their camera noted, cut to the middle square, resized, and kept as bytes, row by row, three channels side by side: what
 //! torch reads as channels last without a copy.
 
 #[cfg(feature = "torch")]
 pub mod augment;
+mod decode;
 mod folder;
+mod jpeg;
+pub mod labels;
+mod listing;
+mod memory;
 
-pub use folder::{DataError, LoadOptions, Skipped};
+pub use folder::{DataError, LeftOut, LoadOptions, Skipped};
 
 use rand::seq::SliceRandom as _;
 #[cfg(feature = "torch")]
@@ -27,8 +32,35 @@ pub struct Dataset {
     pub train: Split,
     /// What accuracies are taken from.
     pub validation: Split,
-    /// Images left out, with the reason.
+    /// Images that do not decode, with the reason.
     pub skipped: Vec<Skipped>,
+    /// Files that were left out, counted by split, class and reason; those that do not decode are among them.
+    pub left_out: Vec<LeftOut>,
+    /// Classes without a folder in `val`: nothing tells how well they are learnt.
+    pub without_validation: Vec<String>,
+}
+
+/// At most so many lines are noted of what was left out.
+const MOST_NOTES: usize = 20;
+
+impl Dataset {
+    /// What people should know about the data, a line each: what was left out, and which classes val lacks.
+    pub fn notes(&self) -> Vec<String> {
+        let left_out = |left_out: &LeftOut| {
+            let LeftOut { split, class, reason, files } = left_out;
+            format!("{split}, class '{class}': {files} files left out: {reason}")
+        };
+        let mut notes: Vec<String> = self.left_out.iter().take(MOST_NOTES).map(left_out).collect();
+        if let Some(more) = self.left_out.get(MOST_NOTES..).filter(|more| !more.is_empty()) {
+            let files: usize = more.iter().map(|left_out| left_out.files).sum();
+            notes.push(format!("{files} more files left out of further classes"));
+        }
+        let without: Vec<String> = self.without_validation.iter().map(|class| format!("'{class}'")).collect();
+        if !without.is_empty() {
+            notes.push(format!("val has no images of {}: accuracies say nothing about these", without.join(", ")));
+        }
+        notes
+    }
 }
 
 /// One half of a data set.
