@@ -120,6 +120,22 @@ pub struct Architecture {
     pub activation: Activation,
 }
 
+impl Activation {
+    /// As the notation has it: `relu` or `relu6`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Relu => "relu",
+            Self::Relu6 => "relu6",
+        }
+    }
+}
+
+impl Default for Architecture {
+    fn default() -> Self {
+        Self::with_defaults()
+    }
+}
+
 impl Architecture {
     /// The defaults of the line notation: `input=224 stem=32 head=1280 classes=1000 act=relu`, no block yet.
     pub fn with_defaults() -> Self {

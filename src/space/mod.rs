@@ -17,6 +17,7 @@ mod architecture;
 pub mod choices;
 pub mod notation;
 pub mod reference;
+mod timm;
 mod tokens;
 
 pub use architecture::{Activation, Architecture, Block, Operator, Skip};
@@ -44,7 +45,7 @@ pub enum ArchitectureError {
 /// Reads an architecture line or the name of a reference network, as every command accepts them.
 ///
 /// # Errors
-/// A line with `=`, `_` or blanks is read as notation, anything else as a reference name; the error is that reader's.
+/// What is neither a reference name nor looks like one is read as notation; the error is that reader's.
 ///
 /// ```
 /// let small = mnas::space::parse("mnasnet-a1@0.75/192").unwrap();
@@ -53,9 +54,16 @@ pub enum ArchitectureError {
 /// ```
 pub fn parse(text: &str) -> Result<Architecture, ArchitectureError> {
     let text = text.trim();
-    if text.contains(['=', '_']) || text.contains(char::is_whitespace) {
-        text.parse().map_err(|error| ArchitectureError::Notation { line: text.to_owned(), error })
-    } else {
-        Ok(reference::reference(text)?)
+    if reference::is_named(text) || !looks_like_notation(text) {
+        return Ok(reference::reference(text)?);
     }
+    text.parse().map_err(|error| ArchitectureError::Notation { line: text.to_owned(), error })
+}
+
+/// Whether there are settings, several words, or a block string; `resnet_50` is a name.
+fn looks_like_notation(text: &str) -> bool {
+    let of_block = |part: &str| part.len() > 1 && part[1..].starts_with(|c: char| c.is_ascii_digit());
+    let is_block =
+        |word: &str| word.split('_').filter(|part| part.is_ascii()).filter(|part| of_block(part)).count() > 1;
+    text.contains(['=', '[']) || text.contains(char::is_whitespace) || is_block(text)
 }

@@ -12,12 +12,14 @@
 //!                            └ repeats
 //! ```
 //! Source: `MnasNetDecoder` in tensorflow/tpu, `models/official/mnasnet/mnasnet_models.py`; `_conv`, `_pool`, `_act`
-//! and the `name=value` words are ours.
+//! and the `name=value` words are ours. Block strings of timm ([`super::timm`]) may stand for ours, and the strings of
+//! either in Python's lists.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::architecture::{Activation, Architecture, Block, Operator, Skip};
+use super::timm;
 
 /// What is wrong with an architecture line, and the column (1 is the first character) where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -30,7 +32,7 @@ pub struct NotationError {
 }
 
 impl NotationError {
-    fn new(column: usize, problem: impl Into<String>) -> Self {
+    pub(super) fn new(column: usize, problem: impl Into<String>) -> Self {
         Self { column, problem: problem.into() }
     }
 }
@@ -41,8 +43,8 @@ const LARGEST: usize = 65_536;
 impl fmt::Display for Architecture {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "input={} stem={}", self.input_size, self.stem)?;
-        if self.activation == Activation::Relu6 {
-            write!(out, " act=relu6")?;
+        if self.activation != Activation::Relu {
+            write!(out, " act={}", self.activation.name())?;
         }
         for (block, input) in self.blocks.iter().zip(self.block_inputs()) {
             write!(out, " {}", block.notation(input))?;
@@ -84,35 +86,129 @@ impl FromStr for Architecture {
     type Err = NotationError;
 
     fn from_str(line: &str) -> Result<Self, NotationError> {
-        let mut architecture = Self::with_defaults();
-        let mut declared = Vec::new();
-        for (column, word) in words(line) {
-            match word.split_once('=') {
-                Some((name, value)) => setting(&mut architecture, column, name, value)?,
-                None => {
-                    let (block, input) = parse_block(word, column)?;
-                    architecture.blocks.push(block);
-                    declared.push((column, input));
-                }
-            }
+        let mut reading = Reading::default();
+        for word in words(line)? {
+            reading.word(word)?;
         }
-        if declared.is_empty() {
+        reading.finish()
+    }
+}
+
+/// A word of a line.
+struct Word<'a> {
+    text: &'a str,
+    /// Where it starts, in characters from 1.
+    column: usize,
+    /// Whether it is the first of its list; a word in no inner list is.
+    first: bool,
+}
+
+/// The words of a line: between blanks, or strings of a list of lists as Python writes it, `arch = [['…', '…'], ['…']]`.
+/// What follows a `#` is a comment.
+fn words(line: &str) -> Result<Vec<Word<'_>>, NotationError> {
+    let mut words = Vec::new();
+    let (mut depth, mut first, mut start, mut comment) = (0_usize, true, None, false);
+    let skipped = line.split_once('[').map_or("", |(before, _)| before);
+    // The name that a list is given.
+    let skipped = if skipped.trim_end().ends_with('=') && !skipped.trim().contains(' ') { skipped.len() } else { 0 };
+    let ends = line.char_indices().chain([(line.len(), ' ')]);
+    for (column, (at, character)) in (1..).zip(ends).filter(|(_, (at, _))| *at >= skipped) {
+        let bracket = |problem: &str| NotationError::new(column, problem);
+        if !comment && !character.is_whitespace() && !"[](),'\"#".contains(character) {
+            start = start.or(Some((at, column)));
+            continue;
+        }
+        if let Some((from, column)) = start.take() {
+            words.push(Word { text: &line[from..at], column, first: first || depth < 2 });
+            first = false;
+        }
+        match character {
+            '\n' => comment = false,
+            _ if comment => {}
+            '#' => comment = true,
+            '[' | '(' => (depth, first) = (depth + 1, true),
+            ']' | ')' => depth = depth.checked_sub(1).ok_or_else(|| bracket("this bracket closes nothing"))?,
+            _ => {}
+        }
+    }
+    match depth {
+        0 => Ok(words),
+        _ => Err(NotationError::new(line.chars().count(), "a bracket is not closed")),
+    }
+}
+
+/// A line as it is read.
+#[derive(Default)]
+struct Reading {
+    architecture: Architecture,
+    /// The input channels that each block declares, with its column; `None` where it does not.
+    declared: Vec<(usize, Option<usize>)>,
+    settings: Vec<String>,
+    /// The activations that single blocks ask for.
+    activations: Vec<(usize, Activation)>,
+    /// Whether there are blocks that ask for none.
+    unasked: bool,
+}
+
+impl Reading {
+    fn word(&mut self, Word { text, column, first }: Word<'_>) -> Result<(), NotationError> {
+        if let Some((name, value)) = text.split_once('=') {
+            if self.settings.iter().any(|said| said == name) {
+                return Err(NotationError::new(column, format!("'{name}' is set twice; say it once")));
+            }
+            self.settings.push(name.to_owned());
+            return setting(&mut self.architecture, column, name, value);
+        }
+        let mut asked = None;
+        if timm::is_timm(text) {
+            let input = self.architecture.block_inputs().last().unwrap_or(self.architecture.stem);
+            let (blocks, activation) = timm::read(text, column, input, first)?;
+            self.declared.extend(blocks.iter().map(|_| (column, None)));
+            self.architecture.blocks.extend(blocks);
+            asked = activation;
+        } else {
+            let (block, input) = parse_block(text, column)?;
+            self.architecture.blocks.push(block);
+            self.declared.push((column, Some(input)));
+        }
+        match asked {
+            Some(activation) => self.activations.push((column, activation)),
+            None => self.unasked = true,
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Architecture, NotationError> {
+        if self.declared.is_empty() {
             return Err(NotationError::new(
                 1,
                 "no block string (like r2_k3_s22_e6_i16_o24) and no reference network of this name",
             ));
         }
-        reconcile_inputs(&mut architecture, &declared)?;
-        Ok(architecture)
+        self.agree_on_activation()?;
+        reconcile_inputs(&mut self.architecture, &self.declared)?;
+        Ok(self.architecture)
     }
-}
 
-/// Words of a line with the 1-based column, in characters, where each starts.
-fn words(line: &str) -> impl Iterator<Item = (usize, &str)> {
-    line.split_whitespace().map(move |word| {
-        let offset = word.as_ptr() as usize - line.as_ptr() as usize;
-        (line[..offset].chars().count() + 1, word)
-    })
+    /// The network has one activation: all blocks that ask for one ask for that.
+    fn agree_on_activation(&mut self) -> Result<(), NotationError> {
+        let said = self.settings.iter().any(|name| name == "act");
+        if let (false, false, Some((_, first))) = (said, self.unasked, self.activations.first()) {
+            self.architecture.activation = *first;
+        }
+        let throughout = self.architecture.activation;
+        match self.activations.iter().find(|(_, activation)| *activation != throughout) {
+            None => Ok(()),
+            Some((column, _)) => {
+                let problem = format!(
+                    "this block asks for another activation than act={}, which the rest of the network has; a network \
+                     has one activation throughout",
+                    throughout.name()
+                );
+                Err(NotationError::new(*column, problem))
+            }
+        }
+    }
 }
 
 fn setting(architecture: &mut Architecture, column: usize, name: &str, value: &str) -> Result<(), NotationError> {
@@ -139,7 +235,7 @@ fn setting(architecture: &mut Architecture, column: usize, name: &str, value: &s
     Ok(())
 }
 
-fn number(text: &str, column: usize, what: &str, least: usize) -> Result<usize, NotationError> {
+pub(super) fn number(text: &str, column: usize, what: &str, least: usize) -> Result<usize, NotationError> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     match text.parse::<usize>() {
         Ok(value) if digits && (least..=LARGEST).contains(&value) => Ok(value),
@@ -161,8 +257,8 @@ struct BlockParts {
     filters: Option<usize>,
     squeeze_ratio: Option<f64>,
     skip: Option<Skip>,
-    conv: bool,
-    activate_projection: bool,
+    conv: Option<()>,
+    activate_projection: Option<()>,
 }
 
 fn parse_block(word: &str, start: usize) -> Result<(Block, usize), NotationError> {
@@ -176,7 +272,7 @@ fn parse_block(word: &str, start: usize) -> Result<(Block, usize), NotationError
 }
 
 /// Stores a part once; a second mention is an error.
-fn once<T>(slot: &mut Option<T>, value: T, part: &str, column: usize) -> Result<(), NotationError> {
+pub(super) fn once<T>(slot: &mut Option<T>, value: T, part: &str, column: usize) -> Result<(), NotationError> {
     match slot.replace(value) {
         None => Ok(()),
         Some(_) => Err(NotationError::new(column, format!("'{part}' says something the block already said"))),
@@ -188,14 +284,8 @@ impl BlockParts {
         match part {
             "noskip" => return once(&mut self.skip, Skip::None, part, column),
             "pool" => return once(&mut self.skip, Skip::Pool, part, column),
-            "conv" => {
-                self.conv = true;
-                return Ok(());
-            }
-            "act" => {
-                self.activate_projection = true;
-                return Ok(());
-            }
+            "conv" => return once(&mut self.conv, (), part, column),
+            "act" => return once(&mut self.activate_projection, (), part, column),
             _ => {}
         }
         if let Some(text) = part.strip_prefix("se") {
@@ -224,33 +314,33 @@ impl BlockParts {
     fn finish(self, word: &str, column: usize) -> Result<(Block, usize), NotationError> {
         let missing = |part: &str| NotationError::new(column, format!("block '{word}' lacks its {part}"));
         let expansion = self.expansion.ok_or_else(|| missing("expansion (e)"))?;
-        if self.conv && expansion != 1 {
+        if self.conv.is_some() && expansion != 1 {
             return Err(NotationError::new(
                 column,
                 format!("a regular convolution has no expansion: _conv needs e1, found e{expansion}"),
             ));
         }
-        if self.conv && self.activate_projection {
+        if self.conv.is_some() && self.activate_projection.is_some() {
             return Err(NotationError::new(
                 column,
                 "a regular convolution has no projection: _conv and _act exclude each other",
             ));
         }
         let block = Block {
-            operator: if self.conv { Operator::Conv } else { Operator::with_expansion(expansion) },
+            operator: if self.conv.is_some() { Operator::Conv } else { Operator::with_expansion(expansion) },
             kernel: self.kernel.ok_or_else(|| missing("kernel (k)"))?,
             stride: self.stride.ok_or_else(|| missing("stride (s)"))?,
             squeeze_ratio: self.squeeze_ratio.unwrap_or(0.0),
             skip: self.skip.unwrap_or(Skip::Identity),
             filters: self.filters.ok_or_else(|| missing("output channels (o)"))?,
             layers: self.layers.ok_or_else(|| missing("repeats (r)"))?,
-            activate_projection: self.activate_projection,
+            activate_projection: self.activate_projection.is_some(),
         };
         Ok((block, self.input.ok_or_else(|| missing("input channels (i)"))?))
     }
 }
 
-fn kernel(text: &str, column: usize) -> Result<usize, NotationError> {
+pub(super) fn kernel(text: &str, column: usize) -> Result<usize, NotationError> {
     match number(text, column, "the kernel", 1)? {
         odd if odd % 2 == 1 && odd <= 31 => Ok(odd),
         other => Err(NotationError::new(column, format!("the kernel must be odd and at most 31, found {other}"))),
@@ -266,7 +356,7 @@ fn stride(text: &str, column: usize) -> Result<usize, NotationError> {
     }
 }
 
-fn squeeze_ratio(text: &str, column: usize) -> Result<f64, NotationError> {
+pub(super) fn squeeze_ratio(text: &str, column: usize) -> Result<f64, NotationError> {
     match text.parse::<f64>() {
         Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(ratio),
         _ => Err(NotationError::new(column, format!("the squeeze ratio is a number from 0 to 1, found '{text}'"))),
@@ -275,23 +365,29 @@ fn squeeze_ratio(text: &str, column: usize) -> Result<f64, NotationError> {
 
 /// Checks each block's `i` against what really arrives there.
 ///
-/// The published MnasNet-small says `i16` behind a stem of 8, and since 16 ≠ 8 the official code makes no residual
-/// there; so on a first block of one layer a wrong `i` is read as `_noskip`. Anywhere else it is an error.
-fn reconcile_inputs(architecture: &mut Architecture, declared: &[(usize, usize)]) -> Result<(), NotationError> {
+/// The published MnasNet-small says `i16_o8` behind a stem of 8, and since 16 ≠ 8 the official code makes no residual
+/// there; so on a first block of one layer an `i` that is neither is read as `_noskip`, and a warning says so. Anywhere
+/// else a wrong `i` is an error.
+fn reconcile_inputs(architecture: &mut Architecture, declared: &[(usize, Option<usize>)]) -> Result<(), NotationError> {
     let arriving: Vec<usize> = architecture.block_inputs().collect();
     for (index, (&(column, said), arrives)) in declared.iter().zip(arriving).enumerate() {
-        if said == arrives {
-            continue;
-        }
+        let Some(said) = said.filter(|said| *said != arrives) else { continue };
         let block = &mut architecture.blocks[index];
-        if index == 0 && block.layers == 1 {
+        if index == 0 && block.layers == 1 && said != block.filters {
+            tracing::warn!(
+                "column {column}: the first block says i{said}, but the stem gives {arrives} channels; read as {arrives} \
+                 channels and _noskip, as MnasNet's code reads it"
+            );
             block.skip = Skip::None;
             continue;
         }
-        let before = if index == 0 { "the stem" } else { "the block before" };
+        let (before, remedy) = match index {
+            0 => ("the stem", format!(" (stem={said} would)")),
+            _ => ("the block before", String::new()),
+        };
         return Err(NotationError::new(
             column,
-            format!("the block says i{said}, but {before} gives {arrives} channels"),
+            format!("the block says i{said}, but {before} gives {arrives} channels{remedy}"),
         ));
     }
     Ok(())

@@ -1,6 +1,7 @@
 //! The published networks that everything is compared with, by name.
 //!
-//! `NAME[@WIDTH][/INPUT]`, e.g. `mnasnet-a1@0.75/192`. Block strings and scaling rules: tensorflow/tpu
+//! `NAME[@WIDTH][/INPUT]`, e.g. `mnasnet-a1@0.75/192`. Case and separators do not matter: `MobileNet_V2` is
+//! `mobilenet-v2`, and `mobilenet_v2_0.75_160`, as TensorFlow's model files are called, is `mobilenet-v2@0.75/160`. Block strings and scaling rules: tensorflow/tpu
 //! `models/official/mnasnet/mnasnet_models.py` and `models/official/efficientnet/lite`; MobileNetV1 (arXiv 1704.04861)
 //! table 1; MobileNetV2 (arXiv 1801.04381) table 2.
 
@@ -23,7 +24,7 @@ struct Reference {
     scaling: Scaling,
 }
 
-const REFERENCES: [Reference; 6] = [
+static REFERENCES: [Reference; 6] = [
     Reference {
         name: "mnasnet-a1",
         line: "r1_k3_s11_e1_i32_o16_noskip r2_k3_s22_e6_i16_o24 r3_k5_s22_e3_i24_o40_se0.25 r4_k3_s22_e6_i40_o80 \
@@ -98,12 +99,8 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 /// # Errors
 /// An unknown name (the message lists the known ones) or a width outside (0, 8] or an input outside 1..=4096.
 pub fn reference(text: &str) -> Result<Architecture, ReferenceError> {
-    let (rest, input) = split_suffix(text, '/');
-    let (name, width) = split_suffix(rest, '@');
-    let found = REFERENCES
-        .iter()
-        .find(|reference| reference.name == name)
-        .ok_or_else(|| ReferenceError::Unknown { name: name.to_owned() })?;
+    let (name, width, input) = parts(text);
+    let found = named(name).ok_or_else(|| ReferenceError::Unknown { name: name.to_owned() })?;
     let mut architecture: Architecture = found.line.parse().expect("the table's block strings are valid");
     if let Some(width) = width {
         let multiplier = width.parse().ok().filter(|width| *width > 0.0 && *width <= 8.0);
@@ -125,6 +122,37 @@ pub fn reference(text: &str) -> Result<Architecture, ReferenceError> {
         })?;
     }
     Ok(architecture)
+}
+
+/// Whether the text is the name of a reference network, whatever its width and input.
+pub(super) fn is_named(text: &str) -> bool {
+    named(parts(text).0).is_some()
+}
+
+/// Name, width multiplier and input size.
+fn parts(text: &str) -> (&str, Option<&str>, Option<&str>) {
+    let (rest, input) = split_suffix(text, '/');
+    let (name, width) = split_suffix(rest, '@');
+    if (width, input) == (None, None) {
+        let numbers = name.rsplit_once('_').and_then(|(rest, input)| Some((rest.rsplit_once('_')?, input)));
+        match numbers {
+            Some(((name, width), input)) if named(name).is_some() && width.contains('.') => {
+                return (name, Some(width), Some(input));
+            }
+            _ => {}
+        }
+    }
+    (name, width, input)
+}
+
+/// The network of that name.
+fn named(name: &str) -> Option<&'static Reference> {
+    let plain = |name: &str| {
+        let letters = name.chars().filter(|c| !matches!(c, '-' | '_' | ' '));
+        letters.flat_map(char::to_lowercase).collect::<String>()
+    };
+    let wanted = plain(name);
+    REFERENCES.iter().find(|reference| plain(reference.name) == wanted)
 }
 
 fn split_suffix(text: &str, separator: char) -> (&str, Option<&str>) {
