@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::Serialize;
 
+use crate::report::columns;
+use crate::report::tables::Align;
+
 /// How results are printed.
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
@@ -94,21 +97,11 @@ impl<E: std::error::Error> From<E> for Error {
     }
 }
 
-/// A table with columns as wide as their widest cell; the first column left, the others right aligned.
+/// A table with aligned columns, no wider than the screen: the first column left, the others right aligned.
 pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count());
-        cells.chain([header[column].chars().count()]).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..header.len()).map(width).collect();
-    let line = |cells: Vec<&str>| {
-        let cells = cells.iter().zip(&widths).enumerate().map(|(column, (cell, &width))| match column {
-            0 => format!("{cell:<width$}"),
-            _ => format!("{cell:>width$}"),
-        });
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    let header = line(header.to_vec());
-    let rows = rows.iter().map(|row| line(row.iter().map(String::as_str).collect()));
-    std::iter::once(header).chain(rows).collect::<Vec<_>>().join("\n") + "\n"
+    let alignments: Vec<Align> =
+        (0..header.len()).map(|column| if column == 0 { Align::Left } else { Align::Right }).collect();
+    let header = header.iter().map(|name| (*name).to_owned()).collect();
+    let rows: Vec<Vec<String>> = std::iter::once(header).chain(rows.iter().cloned()).collect();
+    columns::aligned(&alignments, &rows, columns::room()).join("\n") + "\n"
 }

@@ -3,6 +3,7 @@
 //! [`ReportData`] is also, written as JSON, what `mnas report --json` prints. Text and page show the same [`tables`].
 
 pub mod calibration;
+pub mod columns;
 pub mod data;
 mod format;
 pub mod html;

@@ -3,7 +3,7 @@
 use super::data::{Pick, ReportData};
 use super::format::{duration, ms};
 use super::tables::{self, Align, Table};
-use super::words;
+use super::{columns, words};
 
 /// The whole report as lines of text.
 pub fn render(data: &ReportData) -> String {
@@ -64,28 +64,14 @@ pub fn picks(picks: &[Pick]) -> String {
     format!("{}\n{}", table(&tables::picks(picks)), lines.chain(missed).collect::<String>())
 }
 
-/// One table: its title, then aligned columns.
+/// One table: its title, then aligned columns, no wider than the screen.
 pub fn table(table: &Table) -> String {
-    let width = |column: usize| {
-        let cells = table.rows.iter().map(|row| row[column].chars().count());
-        cells.chain([table.columns[column].0.chars().count()]).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..table.columns.len()).map(width).collect();
-    let line = |cells: Vec<&str>| {
-        let columns = cells.iter().zip(&table.columns).zip(&widths);
-        let aligned = columns.map(|((cell, (_, align)), &width)| match align {
-            Align::Left => format!("{cell:<width$}"),
-            Align::Right => format!("{cell:>width$}"),
-        });
-        aligned.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
-    };
-    let rows = table.rows.iter().map(|row| line(row.iter().map(String::as_str).collect()));
-    let rules: Vec<String> = widths.iter().map(|&width| "─".repeat(width)).collect();
-    let rule = line(rules.iter().map(String::as_str).collect());
-    format!(
-        "{}\n{}{rule}{}",
-        table.title,
-        line(table.columns.iter().map(|column| column.0).collect()),
-        rows.collect::<String>()
-    )
+    let alignments: Vec<Align> = table.columns.iter().map(|column| column.1).collect();
+    let heads = table.columns.iter().map(|column| column.0.to_owned()).collect();
+    let rows: Vec<Vec<String>> = std::iter::once(heads).chain(table.rows.iter().cloned()).collect();
+    let widths = columns::widths(alignments.len(), &rows, columns::room());
+    let rule = widths.iter().map(|width| "─".repeat(*width)).collect::<Vec<_>>().join("  ");
+    let mut lines: Vec<String> = rows.iter().map(|row| columns::line(&alignments, &widths, row)).collect();
+    lines.insert(1, rule);
+    format!("{}\n{}\n", table.title, lines.join("\n"))
 }
