@@ -4,14 +4,14 @@ use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 
-use super::device_arguments::DeviceArguments;
+use super::device_arguments::{DeviceArguments, FileArguments};
 use super::output::{Output, bars, interruption};
 use super::{Ending, Error, input};
 use crate::device;
 use crate::latency::CalibrationError;
 use crate::latency::calibrate::plan::{self, CalibrationSettings};
 use crate::latency::calibrate::{self, Calibration, CsvSettings};
-use crate::latency::data::LATENCY_COLUMN;
+use crate::latency::data::reading::FileFacts;
 use crate::search::Progress;
 use crate::space::Space;
 
@@ -21,14 +21,16 @@ use crate::space::Space;
 pub struct Arguments {
     #[command(flatten)]
     device: DeviceArguments,
-    /// A CSV of other people's measurements instead: columns `architecture` and `latency_ms`.
+    /// A CSV of other people's measurements instead: columns `architecture` and `latency_ms`, or others that say as much
+    /// (`model`, `Latency (us)`); separated by commas, semicolons or tabs.
     #[arg(long, value_name = "CSV", conflicts_with_all = ["threads", "cores", "kernels", "fallback"])]
     from: Option<PathBuf>,
     /// The calibration folder to write; an interrupted calibration in it is continued. With --device it is
     /// calibration/ID unless given.
     #[arg(long, value_name = "DIR", required_unless_present = "device")]
     out: Option<PathBuf>,
-    /// Another device's calibration to start from: this device's then takes far fewer networks (--networks 15).
+    /// Another device's calibration to start from: this device's then takes far fewer networks (--networks 15; of a CSV
+    /// as few as 3).
     #[arg(long, value_name = "DIR")]
     warm_start: Option<PathBuf>,
     /// Measure the networks to fit in batches of N, and judge the predictor after each (with --target-error or
@@ -42,7 +44,8 @@ pub struct Arguments {
     /// Begin no further batch that would make the measuring take longer than this.
     #[arg(long, value_name = "MINUTES", value_parser = input::positive, conflicts_with = "from")]
     minutes: Option<f64>,
-    /// Networks to fit, at most: 100 unless given (with --from: rows to fit, by default four fifths of them).
+    /// Networks to fit, at most: 100 unless given (with --from: networks of the file to fit, by default
+    /// four fifths of them, the others judging the fit; with all of them, the error is that of cross-validation).
     #[arg(long, value_name = "N")]
     networks: Option<usize>,
     /// Further networks, drawn at random, that state the error.
@@ -61,9 +64,11 @@ pub struct Arguments {
     /// Timed runs per load.
     #[arg(long, default_value_t = 8, value_name = "N", conflicts_with = "from")]
     runs: usize,
-    /// The CSV's column of latencies.
-    #[arg(long, default_value = LATENCY_COLUMN, value_name = "NAME", requires = "from")]
-    latency_column: String,
+    #[command(flatten)]
+    file: FileArguments,
+    /// A column of the CSV that says which networks to fit (fit or train) and which judge the fit (validation, val or test).
+    #[arg(long, value_name = "NAME", requires = "from", conflicts_with = "networks")]
+    part_column: Option<String>,
     /// Share of networks the predicted interval should hold.
     #[arg(long, default_value_t = 0.9)]
     level: f64,
@@ -84,7 +89,9 @@ pub fn run(arguments: &Arguments, out: Output) -> Result<Ending, Error> {
         },
         Some(csv) => calibrate::calibrate_from_csv(
             &CsvSettings {
-                latency_column: arguments.latency_column.clone(),
+                latency_column: arguments.file.latency_column.clone(),
+                unit: arguments.file.unit,
+                part_column: arguments.part_column.clone(),
                 networks: arguments.networks,
                 level: arguments.level,
                 seed: arguments.seed,
@@ -184,8 +191,13 @@ fn text(calibration: &Calibration, can_go_on: bool) -> String {
         Some(ending) if !c.assessments.is_empty() => format!("ended             {}\n", ending.name()),
         _ => String::new(),
     };
+    let checked = match c.cross_validated {
+        true => "cross-validated (each network predicted by models that have not seen it)".to_owned(),
+        false => format!("checked on {} others", c.validation),
+    };
+    let file = c.file.as_ref().map_or_else(String::new, file_text);
     format!(
-        "{assessments}fitted to {} networks, checked on {} others in {:.0} s\n\
+        "{assessments}{file}fitted to {} networks, {checked} in {:.0} s\n\
          mean error        {:.1} % (by multiply-adds alone {:.1} %; with parameters and layers {:.1} %)\n\
          surely below      {:.1} % (99 times in a hundred)\n\
          {noise}\
@@ -195,7 +207,6 @@ fn text(calibration: &Calibration, can_go_on: bool) -> String {
          {skipped}{ending}\
          written           {}\n",
         c.networks,
-        c.validation,
         c.seconds,
         c.mape,
         c.mape_by_madds,
@@ -212,4 +223,17 @@ fn text(calibration: &Calibration, can_go_on: bool) -> String {
         c.folder.join(calibrate::REPORT).display(),
         assessments = assessments.collect::<String>(),
     )
+}
+
+/// How a file was understood.
+fn file_text(facts: &FileFacts) -> String {
+    let repeated = match facts.repeated {
+        0 => String::new(),
+        networks => format!(", {networks} networks in several rows"),
+    };
+    let contradicting = match facts.contradictions.len() {
+        0 => String::new(),
+        networks => format!(", {networks} of which contradict each other"),
+    };
+    format!("latencies         column '{}' in {}{repeated}{contradicting}\n", facts.latency_column, facts.unit.name())
 }

@@ -1,10 +1,13 @@
-//! The flags that choose a device and how it is used, the same for every command that times.
+//! The flags that choose a device and how it is used, the same for every command that times, and those that say how a file
+//! of timings is read.
 
 use std::time::Duration;
 
 use super::input;
 use crate::device::profile::KernelChoice;
 use crate::device::{Choice, host};
+use crate::latency::data::LATENCY_COLUMN;
+use crate::latency::data::numbers::Unit;
 
 /// Which device, and how.
 #[derive(Debug, Clone, clap::Args)]
@@ -48,4 +51,15 @@ impl DeviceArguments {
             ..Choice::of(self.device.as_deref().unwrap_or(host::ID))
         }
     }
+}
+
+/// How a CSV of timings is read.
+#[derive(Debug, Clone, clap::Args)]
+pub struct FileArguments {
+    /// The CSV's column of latencies; unless given, one that speaks of latency or time is found where there is no latency_ms.
+    #[arg(long, default_value = LATENCY_COLUMN, value_name = "NAME", requires = "from")]
+    pub latency_column: String,
+    /// The unit of the CSV's latencies: us, ms or s. Unless given, the one that the column's name says, else ms.
+    #[arg(long, value_name = "UNIT", requires = "from")]
+    pub unit: Option<Unit>,
 }

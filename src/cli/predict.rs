@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
+use super::device_arguments::FileArguments;
 use super::output::{Output, table};
 use super::{Ending, Error, input};
 use crate::latency::Predictor;
 use crate::latency::calibrate::{self, CsvPrediction, CsvSettings, NamedPrediction};
-use crate::latency::data::LATENCY_COLUMN;
 
 /// Arguments of `mnas predict`.
 #[derive(Debug, clap::Args)]
@@ -22,14 +22,13 @@ pub struct Arguments {
     /// A calibrated device: short for --predictor calibration/ID.
     #[arg(long, value_name = "ID")]
     device: Option<String>,
-    /// A CSV of measurements to compare with: how wrong the predictor is there, and whether the device has drifted from
-    /// it. Without a predictor, one is fitted to the file, and each of its networks
-    /// is predicted by models that have not seen it.
+    /// A CSV of measurements to compare with: how wrong the predictor is there, and, where it does not fit, whether the
+    /// device has drifted, is another one, or the networks are of another kind. Without a predictor, one is fitted to the
+    /// file, and each of its networks is predicted by models that have not seen it.
     #[arg(long, value_name = "CSV")]
     from: Option<PathBuf>,
-    /// The CSV's column of latencies.
-    #[arg(long, default_value = LATENCY_COLUMN, value_name = "NAME", requires = "from")]
-    latency_column: String,
+    #[command(flatten)]
+    file: FileArguments,
     /// Seed of the folds of a predictor fitted here.
     #[arg(long, default_value_t = 1)]
     seed: u64,
@@ -46,7 +45,8 @@ pub fn run(arguments: &Arguments, out: Output) -> Result<Ending, Error> {
     match (&arguments.from, predictor) {
         (Some(csv), predictor) => {
             let settings = CsvSettings {
-                latency_column: arguments.latency_column.clone(),
+                latency_column: arguments.file.latency_column.clone(),
+                unit: arguments.file.unit,
                 seed: arguments.seed,
                 ..CsvSettings::new(csv)
             };
@@ -94,9 +94,9 @@ fn predicted(predictions: &[NamedPrediction]) -> String {
 fn comparison(compared: &CsvPrediction, asked: &[NamedPrediction]) -> String {
     let c = compared;
     let asked = if asked.is_empty() { String::new() } else { predicted(asked) + "\n" };
-    let drift = c.drift.map_or_else(String::new, |alarm| format!("\ndrift: {alarm}"));
+    let misfit = c.advice.as_ref().map_or_else(String::new, |advice| format!("\n{advice}"));
     format!(
-        "{asked}{} measured networks: mean error {:.1} %, within 5 % {:.0} %, within 10 % {:.0} %, tau {:.3}, intervals hold {:.0} %{drift}",
+        "{asked}{} measured networks: mean error {:.1} %, within 5 % {:.0} %, within 10 % {:.0} %, tau {:.3}, intervals hold {:.0} %{misfit}",
         c.pairs.len(),
         c.mape,
         c.within_5,

@@ -7,7 +7,7 @@
 //! | a rate for each kind of work, a Gaussian process over layers for what these get wrong, an interval | `predict::rates`, `predict::process`, `predict::selection` |
 //! | the [`Predictor`], saved with its provenance | `predict::predictor` |
 //! | how good it is | [`metrics`], `judge::validation`, `judge::baseline` |
-//! | whether it still fits | [`judge::drift`] |
+//! | whether it still fits, and if not, why | [`judge::drift`], [`judge::misfit`] |
 //! | measuring a device for it | [`calibrate::plan`], [`calibrate::measure`], [`data::pace`], [`calibrate::stopping`] |
 //! | a whole calibration, on a device or from a file | [`mod@calibrate`] |
 //!

@@ -45,6 +45,8 @@ pub struct CalibrationPage {
     pub networks: usize,
     /// Networks held out.
     pub held_out: usize,
+    /// Whether nothing was held out, and the errors are those of cross-validation.
+    pub cross_validated: bool,
     /// Nominal level of the intervals in percent.
     pub level: f64,
     /// Median distance from a prediction to its interval's upper end, in percent.
@@ -125,11 +127,15 @@ pub fn html(page: &CalibrationPage) -> Result<String, PlotError> {
     let errors = plot("relative errors", histogram(&page.networks_judged))?;
     let curve = plot("learning curve", learning_curve(&page.curve, page.noise))?;
     let CalibrationPage { networks, held_out, level, .. } = page;
+    let judged = match page.cross_validated {
+        true => "cross-validated: each network is predicted by models that have not seen it".to_owned(),
+        false => format!("judged on {held_out} others that the fit has not seen"),
+    };
     Ok(format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" \
          content=\"width=device-width\"><title>Latency predictor</title><style>{STYLE}</style></head><body><main>\n\
          <h1>Latency predictor</h1><p class=\"quiet\">{subject}</p>\n\
-         <p>Fitted to {networks} networks, judged on {held_out} others that the fit has not seen.</p>\n{tiles}\n\
+         <p>Fitted to {networks} networks, {judged}.</p>\n{tiles}\n\
          <div class=\"plots\"><figure>{scatter}<figcaption>Every held-out network, with the interval that should hold \
          the measurement in {level:.0} % of cases; the band is ±10 %.</figcaption></figure>\n\
          <figure>{errors}<figcaption>Relative errors of the predictor and of milliseconds proportional to \

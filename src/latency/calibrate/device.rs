@@ -66,6 +66,7 @@ pub fn calibrate(
         environments,
         ending: Some(ending),
         assessments,
+        file: None,
     };
     parts.finish(fit, out, start)
 }

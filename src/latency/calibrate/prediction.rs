@@ -3,9 +3,10 @@
 use serde::Serialize;
 
 use super::csv::CsvSettings;
-use crate::latency::data::DataSet;
+use crate::latency::data::reading::{FileFacts, Reading};
 use crate::latency::error::{CalibrationError, FitError};
-use crate::latency::judge::drift::{Alarm, Drift};
+use crate::latency::judge::drift::Alarm;
+use crate::latency::judge::misfit::Misfit;
 use crate::latency::judge::validation::{Pair, Validation};
 use crate::latency::predict::predictor::{Prediction, Predictor};
 use crate::network::Network;
@@ -53,9 +54,15 @@ pub struct CsvPrediction {
     pub kendall: f64,
     /// Percent of the file's networks inside their interval.
     pub coverage: f64,
-    /// Whether the predictor given no longer fits, by the file's networks in order; `null` where it does, or where
-    /// none was given.
+    /// Whether the device of the predictor given has drifted, by the file's networks in order; `null` where it has not,
+    /// where something else than drift is why the two do not fit, or where no predictor was given.
     pub drift: Option<Alarm>,
+    /// Why the file does not fit the predictor given; `null` where it does, or where none was given.
+    pub misfit: Option<Misfit>,
+    /// What to do about that, in words.
+    pub advice: Option<String>,
+    /// How the file was understood.
+    pub file: FileFacts,
 }
 
 /// Predicts `architectures` and every network of a file, and compares the latter with what the file says. Without a
@@ -68,7 +75,7 @@ pub fn predict_from_csv(
     predictor: Option<&Predictor>,
     architectures: &[Architecture],
 ) -> Result<CsvPrediction, CalibrationError> {
-    let data = DataSet::read(&settings.csv, &settings.latency_column)?;
+    let Reading { data, facts } = settings.read()?;
     if data.is_empty() {
         return Err(FitError::TooFew { found: 0, least: 1 }.into());
     }
@@ -81,11 +88,7 @@ pub fn predict_from_csv(
         }
     };
     let Validation { pairs, metrics, coverage, .. } = validation;
-    let drift = predictor.and_then(|predictor| {
-        let mut drift = Drift::new(predictor.level());
-        pairs.iter().for_each(|pair| drift.observe(pair.predicted, pair.measured_ms));
-        drift.alarm()
-    });
+    let misfit = predictor.and_then(|predictor| Misfit::of(predictor, &data, &pairs, coverage));
     let of_pair = |pair: &Pair| NamedPrediction { architecture: pair.architecture.clone(), predicted: pair.predicted };
     predictions.extend(pairs.iter().map(of_pair));
     Ok(CsvPrediction {
@@ -96,6 +99,9 @@ pub fn predict_from_csv(
         within_10: metrics.within_10,
         kendall: metrics.kendall,
         coverage,
-        drift,
+        drift: misfit.as_ref().and_then(Misfit::alarm),
+        advice: misfit.as_ref().map(Misfit::to_string),
+        misfit,
+        file: facts,
     })
 }

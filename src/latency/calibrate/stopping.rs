@@ -47,7 +47,7 @@ impl StoppingReason {
 pub struct Assessment {
     /// Networks in the fit.
     pub networks: usize,
-    /// Mean error in percent on the validation networks.
+    /// Mean error in percent on the validation networks; where there are none, in cross-validation.
     pub mape: f64,
     /// Mean error in percent in cross-validation within the fit.
     pub cross_validated: f64,
@@ -72,6 +72,7 @@ impl Assessment {
             .map(|row| predictor.predict_for_source(&row.features, &row.source).latency_ms)
             .collect();
         let (within, without) = (errors(&within, &fit.latencies_ms()), errors(&without, &held_out.latencies_ms()));
+        let without = if held_out.is_empty() { within.clone() } else { without };
         Ok(Self {
             networks: fit.len(),
             mape: mean(&without),

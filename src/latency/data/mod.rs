@@ -3,25 +3,34 @@
 //! | column | holds |
 //! |---|---|
 //! | `architecture` | an architecture line or a reference name (see [`crate::space::parse`]) |
-//! | `latency_ms` | milliseconds, positive; `--latency-column` names another column |
+//! | `latency_ms` | positive; `--latency-column` names another column, `--unit` another unit |
 //! | `source` | optional: where the number comes from, where one file holds several (runtimes, papers) |
 //! | `samples` | optional: runs behind the number |
 //!
+//! Other names, units, separators, decimal signs and encodings are understood where they are clear: `columns`,
+//! [`numbers`], `table` and [`crate::text`] say which. Several rows of one architecture and source are repeated
+//! measurements ([`repeats`]). A row whose latency is empty was not measured; such rows are counted, not guessed. Instead
+//! of `architecture`, a `model` with `width_multiplier` and `input_size` may name a published network.
+//!
 //! Rows with a `round` are a log of loads in the order of their timing, as a calibration writes it
-//! ([`crate::latency::calibrate::measure`]); its latencies and the device's pace are worked out together ([`pace`]). A file without `architecture` may name published networks by `model` (`_` reads as `-`), `width_multiplier` and
-//! `input_size` instead.
-//! Several rows of one architecture and source are repeated measurements, of which the median counts. A row whose latency is empty was not measured; such rows are counted, not guessed.
+//! ([`crate::latency::calibrate::measure`]); its latencies and the device's pace are worked out together ([`pace`]).
 //!
 //! ```
 //! use mnas::latency::DataSet;
-//! let text = "architecture,latency_ms\nmobilenet-v2,75\nmnasnet-a1,78\nmnasnet-a1,80\n";
+//! let text = "architecture;Latency (us)\nmobilenet_v2;75.000,5\nmnasnet-a1;78000\nmnasnet-a1;80000\n";
 //! let data = DataSet::from_csv(text.as_bytes(), "phone.csv", "latency_ms")?;
-//! assert_eq!((data.len(), data.measurements()[1].latency_ms), (2, 79.0));
+//! assert_eq!((data.len(), data.measurements()[0].latency_ms), (2, 75.0005));
+//! assert!((data.measurements()[1].latency_ms - 79.0).abs() < 0.5);
 //! # Ok::<(), mnas::latency::DataError>(())
 //! ```
 
+mod columns;
 pub mod features;
+pub mod numbers;
 pub mod pace;
+pub mod reading;
+pub mod repeats;
+mod table;
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -31,10 +40,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::device::noise::DeviceNoise;
 use crate::network::{ExpandError, Network};
-use crate::space::{self, Architecture, ArchitectureError};
+use crate::space::{Architecture, ArchitectureError};
 use crate::statistics::median;
 use features::Features;
-use pace::{TimedLoad, logged};
+use reading::{ReadOptions, Reading};
 
 /// The column of latencies unless another is named.
 pub const LATENCY_COLUMN: &str = "latency_ms";
@@ -46,7 +55,10 @@ pub enum DataError {
     #[error(transparent)]
     File(#[from] std::io::Error),
     /// Not CSV.
-    #[error("{origin}: {error}")]
+    #[error(
+        "{origin}: {error}; every row needs as many cells as the header (a decimal comma needs columns separated by \
+         semicolons, or quotes)"
+    )]
     Csv {
         /// The file.
         origin: String,
@@ -83,7 +95,45 @@ pub enum DataError {
         /// What is wrong with it.
         error: ExpandError,
     },
-    /// A value that is no positive number.
+    /// Two columns that may be meant.
+    #[error("{origin}: {found} may both be column '{column}'; {remedy}")]
+    SeveralColumns {
+        /// The file.
+        origin: String,
+        /// What was looked for.
+        column: String,
+        /// Which there are.
+        found: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// The first line is a row.
+    #[error(
+        "{origin}: the first line holds a network, and a header was expected, as in 'architecture,latency_ms'; put one \
+         above it"
+    )]
+    NoHeader {
+        /// The file.
+        origin: String,
+    },
+    /// Rows of one network that contradict each other, in most of the file.
+    #[error(
+        "{origin}: the rows of {contradicting} of {networks} networks contradict each other: lines {lines} say {values} ms \
+         for one network; keep those that are right, or name where they come from in a column 'source'"
+    )]
+    Contradictory {
+        /// The file.
+        origin: String,
+        /// How many networks' rows do.
+        contradicting: usize,
+        /// Of how many.
+        networks: usize,
+        /// Lines of the first of them.
+        lines: String,
+        /// What these say.
+        values: String,
+    },
+    /// A value that is not what belongs there.
     #[error("{origin}, line {line}, column '{column}': expected {expected}, found '{found}'")]
     Value {
         /// The file.
@@ -106,12 +156,33 @@ pub struct Measurement {
     pub architecture: Architecture,
     /// Its features.
     pub features: Features,
-    /// The median of its rows, in milliseconds.
+    /// What its rows say together, in milliseconds.
     pub latency_ms: f64,
     /// Where the number comes from; empty where nothing was said.
     pub source: String,
     /// Every row's latency, in order.
     pub repeats_ms: Vec<f64>,
+    /// What it is for, where the file says that.
+    pub part: Option<RowPart>,
+}
+
+/// What a file says that a network is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowPart {
+    /// To be fitted.
+    Fit,
+    /// To judge the fit.
+    Validation,
+}
+
+impl RowPart {
+    /// As files have it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fit => "fit",
+            Self::Validation => "validation",
+        }
+    }
 }
 
 /// Latencies of distinct networks, in the order of their first rows.
@@ -125,12 +196,13 @@ pub struct DataSet {
 }
 
 impl DataSet {
-    /// Reads a CSV file.
+    /// Reads a CSV file; [`Reading`] has more options, and says more about the file.
     ///
     /// # Errors
     /// [`DataError`], with file, line and column.
     pub fn read(path: &Path, latency_column: &str) -> Result<Self, DataError> {
-        Self::from_csv(fs_err::File::open(path)?, &path.display().to_string(), latency_column)
+        let options = ReadOptions { latency_column: latency_column.to_owned(), ..ReadOptions::default() };
+        Ok(Reading::of_file(path, &options)?.data)
     }
 
     /// Reads CSV text; `origin` names it in messages.
@@ -138,25 +210,8 @@ impl DataSet {
     /// # Errors
     /// [`DataError`], with origin, line and column.
     pub fn from_csv(text: impl Read, origin: &str, latency_column: &str) -> Result<Self, DataError> {
-        let failed = |error| DataError::Csv { origin: origin.to_owned(), error };
-        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(text);
-        let columns = Columns::find(reader.headers().map_err(failed)?, origin, latency_column)?;
-        let mut data = Self::default();
-        let mut loads = Vec::new();
-        for record in reader.records() {
-            let record = record.map_err(failed)?;
-            match columns.latency(&record)? {
-                None => data.unmeasured += 1,
-                Some(latency_ms) => loads.push((columns.architecture(&record)?, latency_ms, record)),
-            }
-        }
-        let CsvLatencies { networks, noise } = columns.latencies(&loads)?;
-        data.noise = noise;
-        for (first, latency_ms) in networks {
-            let ((architecture, network), _, record) = &loads[first];
-            data.add(architecture.clone(), Features::of(network), latency_ms, columns.source(record));
-        }
-        Ok(data)
+        let options = ReadOptions { latency_column: latency_column.to_owned(), ..ReadOptions::default() };
+        Ok(Reading::of(text, origin, &options)?.data)
     }
 
     /// Adds one latency; a second one of the same architecture and source makes the first more certain.
@@ -174,15 +229,29 @@ impl DataSet {
     }
 
     fn add(&mut self, architecture: Architecture, features: Features, latency_ms: f64, source: &str) {
-        let key = (architecture.to_string(), source.to_owned());
-        let at = *self.index.entry(key).or_insert(self.measurements.len());
-        if at == self.measurements.len() {
-            let source = source.to_owned();
-            self.measurements.push(Measurement { architecture, features, latency_ms, source, repeats_ms: Vec::new() });
+        match self.index.get(&(architecture.to_string(), source.to_owned())) {
+            None => self.insert(architecture, features, latency_ms, source, vec![latency_ms], None),
+            Some(&at) => {
+                let measurement = &mut self.measurements[at];
+                measurement.repeats_ms.push(latency_ms);
+                measurement.latency_ms = median(&measurement.repeats_ms);
+            }
         }
-        let measurement = &mut self.measurements[at];
-        measurement.repeats_ms.push(latency_ms);
-        measurement.latency_ms = median(&measurement.repeats_ms);
+    }
+
+    /// Adds a network that is not there yet.
+    fn insert(
+        &mut self,
+        architecture: Architecture,
+        features: Features,
+        latency_ms: f64,
+        source: &str,
+        repeats_ms: Vec<f64>,
+        part: Option<RowPart>,
+    ) {
+        let source = source.to_owned();
+        self.index.insert((architecture.to_string(), source.clone()), self.measurements.len());
+        self.measurements.push(Measurement { architecture, features, latency_ms, source, repeats_ms, part });
     }
 
     /// The measurements.
@@ -200,7 +269,7 @@ impl DataSet {
         self.measurements.is_empty()
     }
 
-    /// The device's noise, where the rows are a log of its loads.
+    /// The device's noise, where the rows are a log of its loads, or enough networks were measured repeatedly.
     pub fn noise(&self) -> Option<DeviceNoise> {
         self.noise
     }
@@ -263,152 +332,4 @@ pub struct SourceCount {
     pub source: String,
     /// Its networks.
     pub networks: usize,
-}
-
-/// Where the columns are.
-struct Columns<'a> {
-    origin: &'a str,
-    latency: usize,
-    latency_name: &'a str,
-    source: Option<usize>,
-    log: Option<LogColumns>,
-    network: NetworkColumns,
-}
-
-/// The columns of a log of loads.
-struct LogColumns {
-    part: Option<usize>,
-    batch: Option<usize>,
-    runs: Option<usize>,
-    /// Only there where `latency_ms` is the fastest run ([`crate::latency::calibrate::measure`]).
-    median: Option<usize>,
-}
-
-/// A row: its network, its latency in ms, and all of its cells.
-type CsvLoad = ((Architecture, Network), f64, csv::StringRecord);
-
-/// What the rows of a file say.
-struct CsvLatencies {
-    /// Index of a row that names the network, and its latency in ms.
-    networks: Vec<(usize, f64)>,
-    /// The device's noise, where a log tells it.
-    noise: Option<DeviceNoise>,
-}
-
-enum NetworkColumns {
-    Line(usize),
-    Published { model: usize, width_multiplier: Option<usize>, input_size: Option<usize> },
-}
-
-impl<'a> Columns<'a> {
-    fn find(header: &csv::StringRecord, origin: &'a str, latency_name: &'a str) -> Result<Self, DataError> {
-        let position = |name: &str| header.iter().position(|column| column == name);
-        let missing = |column: &str| DataError::Column {
-            origin: origin.to_owned(),
-            column: column.to_owned(),
-            found: header.iter().map(|column| format!("'{column}'")).collect::<Vec<_>>().join(", "),
-        };
-        let network = match (position("architecture"), position("model")) {
-            (Some(line), _) => NetworkColumns::Line(line),
-            (None, Some(model)) => NetworkColumns::Published {
-                model,
-                width_multiplier: position("width_multiplier"),
-                input_size: position("input_size"),
-            },
-            (None, None) => return Err(missing("architecture")),
-        };
-        let latency = position(latency_name).ok_or_else(|| missing(latency_name))?;
-        let log = position("round").filter(|_| latency_name == LATENCY_COLUMN).map(|_| LogColumns {
-            part: position("part"),
-            batch: position("batch"),
-            runs: position("runs_ms"),
-            median: position("median_ms"),
-        });
-        Ok(Self { origin, latency, latency_name, source: position("source"), log, network })
-    }
-
-    fn latency(&self, record: &csv::StringRecord) -> Result<Option<f64>, DataError> {
-        let text = &record[self.latency];
-        if text.is_empty() { Ok(None) } else { self.positive(self.latency_name, text, record).map(Some) }
-    }
-
-    /// The latencies: of a log worked out from all its loads, else one for each row.
-    fn latencies(&self, loads: &[CsvLoad]) -> Result<CsvLatencies, DataError> {
-        let Some(log) = &self.log else {
-            return Ok(CsvLatencies {
-                networks: loads.iter().map(|(_, ms, _)| *ms).enumerate().collect(),
-                noise: None,
-            });
-        };
-        let lines: Vec<String> = loads.iter().map(|((architecture, _), ..)| architecture.to_string()).collect();
-        let runs: Vec<Vec<f64>> =
-            loads.iter().map(|(_, ms, record)| self.runs(log, *ms, record)).collect::<Result<_, _>>()?;
-        let timed = loads.iter().zip(&lines).zip(&runs).map(|(((_, _, record), architecture), runs_ms)| TimedLoad {
-            architecture,
-            part: log.part.map_or("", |column| &record[column]),
-            // A file without batches is one batch.
-            batch: log.batch.and_then(|column| record[column].parse().ok()).unwrap_or(0),
-            runs_ms,
-        });
-        let logged = logged(&timed.collect::<Vec<_>>());
-        let networks = logged.networks.iter().map(|network| (network.first, network.ln_ms.mean.exp())).collect();
-        Ok(CsvLatencies { networks, noise: Some(logged.noise) })
-    }
-
-    /// Every run of a load, or its one latency.
-    fn runs(&self, log: &LogColumns, latency_ms: f64, record: &csv::StringRecord) -> Result<Vec<f64>, DataError> {
-        let runs = log.runs.map_or("", |column| &record[column]);
-        if !runs.is_empty() {
-            return runs.split_whitespace().map(|text| self.positive("runs_ms", text, record)).collect();
-        }
-        match log.median {
-            Some(column) => Ok(vec![self.positive("median_ms", &record[column], record)?]),
-            None => Ok(vec![latency_ms]),
-        }
-    }
-
-    fn positive(&self, column: &str, text: &str, record: &csv::StringRecord) -> Result<f64, DataError> {
-        text.parse().ok().filter(|value: &f64| value.is_finite() && *value > 0.0).ok_or_else(|| DataError::Value {
-            origin: self.origin.to_owned(),
-            line: line_of(record),
-            column: column.to_owned(),
-            expected: "a positive number of milliseconds",
-            found: text.to_owned(),
-        })
-    }
-
-    fn source<'r>(&self, record: &'r csv::StringRecord) -> &'r str {
-        self.source.map_or("", |column| &record[column])
-    }
-
-    fn architecture(&self, record: &csv::StringRecord) -> Result<(Architecture, Network), DataError> {
-        let (origin, line) = (self.origin.to_owned(), line_of(record));
-        let architecture = match space::parse(&self.network_text(record)) {
-            Ok(architecture) => architecture,
-            Err(error) => return Err(DataError::Architecture { origin, line, error }),
-        };
-        match Network::expand(&architecture) {
-            Ok(network) => Ok((architecture, network)),
-            Err(error) => Err(DataError::Network { origin, line, error }),
-        }
-    }
-
-    fn network_text(&self, record: &csv::StringRecord) -> String {
-        let cell = |sign: &str, column: Option<usize>| {
-            column.map(|column| &record[column]).filter(|text| !text.is_empty()).map(|text| format!("{sign}{text}"))
-        };
-        match self.network {
-            NetworkColumns::Line(line) => record[line].to_owned(),
-            NetworkColumns::Published { model, width_multiplier, input_size } => {
-                [Some(record[model].replace('_', "-")), cell("@", width_multiplier), cell("/", input_size)]
-                    .into_iter()
-                    .flatten()
-                    .collect()
-            }
-        }
-    }
-}
-
-fn line_of(record: &csv::StringRecord) -> u64 {
-    record.position().map_or(0, csv::Position::line)
 }

@@ -2,5 +2,6 @@
 
 pub mod baseline;
 pub mod drift;
+pub mod misfit;
 pub(super) mod page;
 pub mod validation;

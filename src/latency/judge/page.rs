@@ -10,6 +10,7 @@ pub fn page(validation: &Validation) -> CalibrationPage {
         subject: subject(validation),
         networks: validation.networks,
         held_out: validation.validation,
+        cross_validated: validation.cross_validated,
         level: validation.level,
         half_width: validation.half_width,
         coverage: validation.coverage,

@@ -33,8 +33,12 @@ pub struct Pair {
 pub struct Validation {
     /// Networks the validated predictor was fitted to.
     pub networks: usize,
-    /// Networks held out.
+    /// Networks held out; where [`Validation::cross_validated`], those fitted.
     pub validation: usize,
+    /// Whether nothing was held out, and each network was predicted by models that have not seen it. The simple baselines
+    /// have seen it.
+    #[serde(default)]
+    pub cross_validated: bool,
     /// The predictor's agreement with the held-out measurements.
     #[serde(flatten)]
     pub metrics: Metrics,
@@ -112,6 +116,7 @@ impl Validation {
         Ok(Self {
             networks: fit.len(),
             validation: pairs.len(),
+            cross_validated: false,
             metrics: Metrics::of(&list(|pair| pair.predicted.latency_ms), &measured),
             noise,
             level: 100.0 * predictor.level(),

@@ -216,6 +216,14 @@ impl Predictor {
         &self.judged.scales
     }
 
+    /// The networks it was fitted to, those of another device's predictor that it started from included.
+    pub fn fitted_networks(&self) -> Vec<Features> {
+        let models = std::iter::successors(Some(&self.model), |model| model.other());
+        let lines = models.flat_map(|model| &model.stored().networks);
+        // Whatever is stored was read once.
+        lines.filter_map(|line| Some(Features::of(&Network::expand(&crate::space::parse(line).ok()?).ok()?))).collect()
+    }
+
     /// Writes the JSON document.
     ///
     /// # Errors

@@ -49,6 +49,8 @@ impl Default for FitSettings {
 
 /// The fewest networks a fit accepts.
 pub const LEAST_NETWORKS: usize = 10;
+/// The fewest that a fit accepts which starts from another device's predictor.
+pub const LEAST_WARM_NETWORKS: usize = 3;
 /// Up to this many networks every fold is one network, since models without a tenth of so few are much worse, and its
 /// model is chosen without it.
 const VERY_FEW_NETWORKS: usize = 30;
@@ -125,8 +127,9 @@ pub(super) fn fit(data: &DataSet, warm: Option<&Arc<LatencyModel>>, settings: Fi
     if !(settings.level > 0.0 && settings.level < 1.0) {
         return Err(FitError::Level(settings.level));
     }
-    if data.len() < LEAST_NETWORKS {
-        return Err(FitError::TooFew { found: data.len(), least: LEAST_NETWORKS });
+    let least = if warm.is_some() { LEAST_WARM_NETWORKS } else { LEAST_NETWORKS };
+    if data.len() < least {
+        return Err(FitError::TooFew { found: data.len(), least });
     }
     let order = data.sorted();
     let sorted = data.select(&order);
