@@ -80,7 +80,7 @@ enum Command {
     /// Time networks on a device, interleaved and verified.
     Bench(bench::Arguments),
     /// Measure a device and fit its latency predictor, with a stated error; or fit other people's measurements.
-    Calibrate(calibrate::Arguments),
+    Calibrate(Box<calibrate::Arguments>),
     /// Predict latencies, with intervals; with a CSV of measurements also the errors.
     Predict(predict::Arguments),
     /// Search a network: sampled, screened, trained, timed, rewarded, learnt from.

@@ -145,7 +145,7 @@ impl Parts {
                 "has a gate of {ratio} of {input} channels, no whole number: timm rounds otherwise"
             ));
         }
-        if kind == "ir" && (input * expansion) % 8 != 0 {
+        if kind == "ir" && !(input * expansion).is_multiple_of(8) {
             return refused(format!(
                 "expands {input} channels, of which timm makes a multiple of 8: cannot be expressed"
             ));
