@@ -359,12 +359,19 @@ fn a_python_device_times_the_file_it_is_given_and_nothing_is_left_behind() {
     let (folder, scratch) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let mut device = CommandDevice::start(&script(folder.path(), DEVICE), scratch.path()).unwrap();
     assert_eq!(device.description().kind, "command");
-    for bytes in [50, 70] {
+    for bytes in [50, 70, 50, 70] {
         let timing = device.time(&model(bytes)).unwrap();
         assert_eq!(timing.wall_ms, [bytes as f64 / 10.0, bytes as f64 / 10.0 + 0.5]);
         assert!(timing.cpu_ms.is_empty());
     }
-    assert_eq!(fs_err::read_dir(scratch.path()).unwrap().count(), 0);
+    let files = || fs_err::read_dir(scratch.path()).unwrap().count();
+    assert_eq!(files(), 2, "one file for each model, however often it is loaded");
+    for bytes in 100..200 {
+        device.time(&model(bytes)).unwrap();
+    }
+    assert!(files() < 100, "not the file of every model that ever was");
+    drop(device);
+    assert_eq!(files(), 0);
 }
 
 #[test]

@@ -9,8 +9,8 @@
 //! Names of spreads, extremes and counts (`latency_std_ms`, `max`, `warmup_ms`) are not taken for latencies. Two columns
 //! that suit equally well, or that have one name, are refused by name.
 
+use super::error::{DataError, LATENCY_COLUMN};
 use super::numbers::Unit;
-use super::{DataError, LATENCY_COLUMN};
 use crate::space;
 
 /// Names of the column of networks.

@@ -58,7 +58,7 @@ pub struct Logged<'a> {
 /// Latencies, paces and noise behind a log's loads.
 ///
 /// ```
-/// use mnas::latency::pace::{TimedLoad, logged};
+/// use mnas::latency::data::pace::{TimedLoad, logged};
 /// let runs = [[1.0], [2.0], [2.02], [1.01], [1.0], [1.99]];
 /// let names = ["a", "b", "b", "a", "a", "b"];
 /// let loads: Vec<_> = names.iter().zip(&runs)

@@ -7,12 +7,13 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::columns::{Header, Places, unit_of};
+use super::error::{DataError, LATENCY_COLUMN};
 use super::features::Features;
 use super::numbers::{self, Decimal, Unit};
 use super::pace::{TimedLoad, logged};
 use super::repeats::{Contradiction, Group, located};
 use super::table::{Table, holds_a_network};
-use super::{DataError, DataSet, LATENCY_COLUMN, RowPart};
+use super::{DataSet, RowPart};
 use crate::network::Network;
 use crate::space::{self, Architecture};
 use crate::statistics::median;

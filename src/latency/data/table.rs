@@ -5,7 +5,7 @@
 //! `sep=;`, as Excel writes it, says so itself. A line that begins with `#` is a comment; where the header itself does
 //! (NumPy's `savetxt`), it is the header. A header that is repeated between rows is skipped.
 
-use super::DataError;
+use super::error::DataError;
 use crate::space;
 
 /// Header and rows.
