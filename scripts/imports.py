@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """What imports what inside a module of the crate: its rooms, arrows, floors and circles.
 
-    scripts/imports.py [src/search src/latency src/device] [--files] [--arrows]
+    scripts/imports.py [src src/search src/device …] [--files] [--arrows]
 
 A room is an entry of the module's folder: a file, or a folder with all its files. An arrow leads from a room to one that
 it names outside its tests, in a `use` or in a path. A re-export counts as the place that it leads to, and makes no arrow
 itself. The floor of a room is 1 more than the highest one it imports from; rooms that import each other, directly or over
 others, are a circle and share a floor. `--files` does the same for single files, `--arrows` prints every arrow.
-Exits with 1 if more than two files import each other in a circle.
+Without a module it shows the whole crate and every folder of it.
+Exits with 1 if more than two rooms, or more than two files, import each other in a circle.
 """
 
 import argparse
@@ -140,9 +141,14 @@ def show(title, arrows, every):
             print(f"  {member} -> {', '.join(sorted(arrows[member])) or 'nothing'}")
 
 
+def folders():
+    """The crate's modules that are folders."""
+    return [f"src/{folder.name}" for folder in sorted(SOURCE.iterdir()) if (folder / "mod.rs").exists()]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("modules", nargs="*", default=["src/search", "src/latency", "src/device"])
+    parser.add_argument("modules", nargs="*", default=["src", *folders()])
     parser.add_argument("--files", action="store_true", help="between single files, too")
     parser.add_argument("--arrows", action="store_true", help="every arrow")
     options = parser.parse_args()
@@ -150,9 +156,10 @@ def main():
     for name in options.modules:
         root = tuple(part for part in Path(name).parts if part != "src")
         room = lambda module: module[len(root)] if len(module) > len(root) else "mod"
-        show(name, crate.arrows(root, room), options.arrows)
+        rooms = crate.arrows(root, room)
+        show(name, rooms, options.arrows)
         files = crate.arrows(root, lambda module: "/".join(module[len(root) :]) or "mod")
-        largest = max([largest, *map(len, circles(files))])
+        largest = max([largest, *map(len, circles(rooms)), *map(len, circles(files))])
         if options.files:
             show(f"{name}, file by file", files, options.arrows)
     sys.exit(largest > 2)

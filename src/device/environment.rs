@@ -3,7 +3,8 @@
 use mnas_runner::machine::Moment;
 use serde::{Deserialize, Serialize};
 
-use super::phone::state::{Properties, State};
+use super::machine::{self, processor};
+use super::phone::Surroundings;
 use super::{Description, Device};
 
 /// Where and when a measurement was made.
@@ -33,29 +34,6 @@ pub struct Environment {
     pub mnas_version: String,
 }
 
-/// The phone behind a set of numbers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Surroundings {
-    /// Serial number.
-    pub serial: String,
-    /// Model, system on a chip, build fingerprint, …
-    pub properties: Properties,
-    /// The program that timed, with the start of its hash.
-    pub runner: String,
-    /// SHA-256 of that program, where this machine has its file.
-    pub runner_sha256: Option<String>,
-    /// SHA-256 of LiteRT's library there.
-    pub library_sha256: Option<String>,
-    /// Cores that models could use; empty for all.
-    pub cores: Vec<usize>,
-    /// Whether its fixed-performance mode was on.
-    pub fixed_performance: bool,
-    /// Clocks, temperatures and battery when the session began.
-    pub before: State,
-    /// The same now, where the phone still answers.
-    pub now: Option<State>,
-}
-
 impl Environment {
     /// The environment of a device as it is now, with what the device tells of its own.
     pub fn of(device: &mut dyn Device) -> Self {
@@ -73,26 +51,12 @@ impl Environment {
             library_sha256: library.map(|library| library.hash().to_owned()),
             processor: processor(),
             cores: std::thread::available_parallelism().map_or(1, usize::from),
-            governor: read("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"),
-            load_average: read("/proc/loadavg").and_then(|text| text.split(' ').next()?.parse().ok()),
+            governor: machine::governor(),
+            load_average: machine::load_average(),
             moment: Moment::now(),
             phone: None,
             time: jiff::Timestamp::now(),
             mnas_version: env!("CARGO_PKG_VERSION").into(),
         }
     }
-}
-
-/// Model of this machine's processor, or its architecture where Linux does not say.
-pub(super) fn processor() -> String {
-    let model = read("/proc/cpuinfo").and_then(|text| {
-        let line = text.lines().find(|line| line.starts_with("model name"))?;
-        Some(line.split_once(':')?.1.trim().to_owned())
-    });
-    model.unwrap_or_else(|| std::env::consts::ARCH.into())
-}
-
-/// The trimmed text of a file of the system, if it is there.
-fn read(path: &str) -> Option<String> {
-    fs_err::read_to_string(path).ok().map(|text| text.trim().to_owned())
 }

@@ -197,7 +197,7 @@ impl Device for HostDevice {
         Description {
             id: self.settings.id.clone(),
             kind: kind.into(),
-            model: super::environment::processor(),
+            model: super::machine::processor(),
             runtime,
             threads: self.settings.threads,
             clock: self.settings.clock(),

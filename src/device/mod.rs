@@ -9,6 +9,7 @@ pub mod environment;
 pub mod host;
 pub mod incident;
 pub mod levels;
+mod machine;
 pub mod noise;
 mod open;
 pub mod phone;
@@ -18,10 +19,11 @@ pub mod simulated;
 pub mod tract;
 pub mod verify;
 
-pub use environment::{Environment, Surroundings};
+pub use environment::Environment;
 pub use incident::{Incident, IncidentKind};
 pub use mnas_runner::{litert, pinning};
 pub use open::{Choice, Place, open, place};
+pub use phone::Surroundings;
 pub use profile::Profile;
 use serde::{Deserialize, Serialize};
 

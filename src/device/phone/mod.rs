@@ -30,6 +30,7 @@ mod loads;
 pub mod lock;
 pub mod pace;
 pub mod state;
+mod surroundings;
 
 use mnas_runner::report::Report;
 
@@ -39,9 +40,10 @@ use self::link::Link;
 use self::lock::Lock;
 use self::pace::Pace;
 use self::state::{Properties, State};
+pub use self::surroundings::Surroundings;
 use super::incident::{Incident, IncidentKind};
 use super::profile::Profile;
-use super::{Clock, Description, Device, DeviceError, Model, Surroundings, Timing};
+use super::{Clock, Description, Device, DeviceError, Model, Timing};
 use crate::adb::Server;
 use crate::network::{Network, Weights};
 
