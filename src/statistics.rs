@@ -1,7 +1,8 @@
-//! Medians, quantiles, spread and bootstrap intervals: pure functions of samples.
+//! Medians, quantiles, spread and bootstrap intervals, and the normal distribution (by statrs): pure functions.
 
 use rand::Rng;
 use serde::{Deserialize, Serialize};
+use statrs::distribution::{Continuous, ContinuousCDF};
 
 use crate::Random;
 
@@ -37,11 +38,21 @@ impl Normal {
 
     /// The chance that the variable is at most this.
     pub fn chance_below(self, value: f64) -> f64 {
-        use statrs::distribution::ContinuousCDF;
         if self.deviation <= 0.0 {
             return if self.mean <= value { 1.0 } else { 0.0 };
         }
         statrs::distribution::Normal::standard().cdf((value - self.mean) / self.deviation)
+    }
+
+    /// E\[max(X, 0)\] = μ Φ(u) + σ φ(u), u = μ / σ: the expected improvement if X is what a value exceeds the best one by.
+    pub fn expected_excess(self) -> f64 {
+        let Self { mean, deviation } = self;
+        if deviation <= f64::MIN_POSITIVE {
+            return mean.max(0.0);
+        }
+        let standard = statrs::distribution::Normal::standard();
+        let u = mean / deviation;
+        (mean * standard.cdf(u) + deviation * standard.pdf(u)).max(0.0)
     }
 
     /// What two independent pieces of evidence say together: the product of their densities, normalised.
@@ -54,13 +65,27 @@ impl Normal {
     }
 }
 
-/// Half the width, in standard deviations, of the interval that holds a normal variable at that level: 1.96 for 0.95.
+/// Half the width, in standard deviations, of the interval around the mean that holds a normal variable with that
+/// probability: 1.96 for 0.95.
 ///
 /// # Panics
 /// If the level is not between 0 and 1.
+///
+/// ```
+/// let [two_sided, one_sided] = [mnas::statistics::deviations(0.95), mnas::statistics::deviations_above(0.95)];
+/// assert!((two_sided - 1.9600).abs() < 1e-4 && (one_sided - 1.6449).abs() < 1e-4);
+/// ```
 pub fn deviations(level: f64) -> f64 {
-    use statrs::distribution::ContinuousCDF;
-    statrs::distribution::Normal::standard().inverse_cdf(0.5 + level / 2.0)
+    deviations_above(0.5 + level / 2.0)
+}
+
+/// The standard normal quantile: so many standard deviations above the mean lies the bound that a normal variable stays
+/// below with that probability, 2.33 for 0.99.
+///
+/// # Panics
+/// If the level is not between 0 and 1.
+pub fn deviations_above(level: f64) -> f64 {
+    statrs::distribution::Normal::standard().inverse_cdf(level)
 }
 
 /// The median; NaN for no samples.
@@ -112,4 +137,32 @@ pub fn quantile_interval(samples: &[f64], q: f64, level: f64, random: &mut Rando
 /// The median with its bootstrap interval: [`quantile_interval`] of one half.
 pub fn median_interval(samples: &[f64], level: f64, random: &mut Random) -> Interval {
     quantile_interval(samples, 0.5, level, random)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_distribution_function_and_its_quantiles_have_their_known_values() {
+        let standard = Normal { mean: 0.0, deviation: 1.0 };
+        for (u, known) in [(0.0, 0.5), (1.0, 0.841_344_746), (-1.959_964, 0.025), (3.0, 0.998_650_102)] {
+            assert!((standard.chance_below(u) - known).abs() < 1e-8, "{u}");
+        }
+        for (level, known) in [(0.9, 1.644_854), (0.95, 1.959_964), (0.97, 2.170_090)] {
+            assert!((deviations(level) - known).abs() < 1e-6, "{level}");
+        }
+        assert!((deviations_above(0.99) - 2.326_348).abs() < 1e-6);
+    }
+
+    #[test]
+    fn the_expected_excess_is_the_average_of_what_lies_above_zero() {
+        for (mean, deviation) in [(0.3, 0.5), (-0.4, 0.2), (0.0, 1.0), (0.2, 0.0), (-0.2, 0.0)] {
+            let normal = Normal { mean, deviation };
+            let count = 200_000;
+            let at = |number| mean + deviation * deviations_above((f64::from(number) + 0.5) / f64::from(count));
+            let average = (0..count).map(|number| at(number).max(0.0)).sum::<f64>() / f64::from(count);
+            assert!((normal.expected_excess() - average).abs() < 1e-5, "{normal:?}: {average}");
+        }
+    }
 }

@@ -2,9 +2,9 @@
 //!
 //! After every batch the predictor is judged twice: on the validation networks, which no fit sees, and by
 //! cross-validation within the fit. Of either list of n absolute relative errors the upper bound is
-//! mean + 2.33 · (standard deviation) / √n, which the true mean exceeds about once in a hundred assessments, so that a
-//! calibration of five batches stops too early in at most about one case in twenty. The larger bound counts: the error
-//! that is stated stays below the target, and not by luck.
+//! mean + z · (standard deviation) / √n with z = 2.33, the normal quantile of 0.99. The true mean exceeds it about
+//! once in a hundred assessments, so that a calibration of five batches stops too early in at most about one case in
+//! twenty. The larger bound counts: the error that is stated stays below the target, and not by luck.
 //!
 //! The measured latencies' own noise is part of these errors. A target below the noise floor is never reached.
 
@@ -15,9 +15,10 @@ use crate::latency::error::FitError;
 use crate::latency::metrics;
 use crate::latency::predict::predictor::Predictor;
 use crate::latency::predict::selection::FitSettings;
+use crate::statistics::deviations_above;
 
-/// The 99th percentile of the normal distribution.
-const DEVIATIONS: f64 = 2.33;
+/// The true mean error is below its upper bound in this share of assessments.
+const LEVEL: f64 = 0.99;
 
 /// Why the measuring ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -97,5 +98,5 @@ fn upper_bound(values: &[f64]) -> f64 {
         return f64::INFINITY;
     }
     let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0);
-    mean + DEVIATIONS * (variance / count).sqrt()
+    mean + deviations_above(LEVEL) * (variance / count).sqrt()
 }

@@ -27,13 +27,11 @@ use crate::search::settings::Settings;
 use crate::search::timing::anchors::{ANCHORS, Anchors};
 use crate::search::timing::session::{Check, PREDICTION_LEVEL, Timing, Wanted, session_paces, usual_pace, wait};
 use crate::space::{Architecture, Space};
-use crate::statistics::{Normal, median_absolute_deviation};
+use crate::statistics::{Normal, deviations, median_absolute_deviation};
 use crate::store::{Ledger, Measurement, Purpose};
 
 /// Fewest residuals the process is trusted with; below, the predictor's own interval stands.
 const LEAST_RESIDUALS: usize = 10;
-/// Half the width, in standard deviations, of an interval that holds [`PREDICTION_LEVEL`] of all timings.
-const DEVIATIONS: f64 = 1.645;
 /// Deviation of the logarithm of a timing that counts as one observation: one that is worse counts for less.
 const USUAL_ERROR: f64 = 0.015;
 /// Deviation of a device's pace from one hour to another, as a logarithm, before its sessions show it.
@@ -140,7 +138,7 @@ impl DeviceLatencies {
     /// What the calibrated predictor alone says of ln(latency), by its own interval.
     pub fn prior(&self, network: &Network) -> Normal {
         let Prediction { latency_ms, low_ms, high_ms } = self.predictor.predict(network);
-        Normal { mean: latency_ms.ln(), deviation: (high_ms / low_ms).ln() / (2.0 * DEVIATIONS) }
+        Normal { mean: latency_ms.ln(), deviation: (high_ms / low_ms).ln() / (2.0 * deviations(PREDICTION_LEVEL)) }
     }
 
     /// What is believed of ln(latency) of a network of the space, given what the predictor says of it.
@@ -215,7 +213,7 @@ impl DeviceLatencies {
     /// The prediction for a candidate, with the interval that nine of ten timings should fall into.
     pub fn predict(&self, tokens: &[usize], network: &Network) -> Prediction {
         let Normal { mean, deviation } = self.believe(tokens, self.prior(network));
-        let half_width = DEVIATIONS * deviation.hypot(self.residual.noise());
+        let half_width = deviations(PREDICTION_LEVEL) * deviation.hypot(self.residual.noise());
         Prediction { latency_ms: mean.exp(), low_ms: (mean - half_width).exp(), high_ms: (mean + half_width).exp() }
     }
 

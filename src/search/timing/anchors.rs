@@ -12,14 +12,12 @@ use crate::device::session::Estimates;
 use crate::latency::{DataSet, Feature, Features, Prediction};
 use crate::network::Network;
 use crate::space::Architecture;
-use crate::statistics::Normal;
+use crate::statistics::{Normal, deviations};
 
 /// Anchors of a session.
 pub(in crate::search) const ANCHORS: usize = 4;
 /// Share of sessions whose anchors are to lie within what is expected of them.
 pub(super) const LEVEL: f64 = 0.97;
-/// Half the width of such an interval in standard deviations.
-const DEVIATIONS: f64 = 2.17;
 /// Deviation of a timing's logarithm, at least: what lies closer matters to no search.
 const LEAST_DEVIATION: f64 = 0.02;
 /// Loads' worth of the expected spread of slow-downs, beside what the anchors of one session show.
@@ -103,7 +101,8 @@ impl Anchors {
         // It differs from the mean of all, each by its timings then and now: two deviations, added in squares, and some.
         // What slow-downs spread beyond what other work explains is what tells another device.
         let spread = SPREAD * slowdown.ln.mean.abs();
-        let half_width = deviation.map(|deviation| DEVIATIONS * (2.0 * deviation.max(LEAST_DEVIATION)).hypot(spread));
+        let half_width =
+            deviation.map(|deviation| deviations(LEVEL) * (2.0 * deviation.max(LEAST_DEVIATION)).hypot(spread));
         self.known.iter().map(move |Anchor { architecture, known, .. }| {
             let predicted = half_width.map(|half_width| {
                 let [latency_ms, low_ms, high_ms] = [*known, known - half_width, known + half_width].map(f64::exp);
