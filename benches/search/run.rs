@@ -204,7 +204,7 @@ impl Cell {
             reward,
             best_trained: trained.into_iter().fold(f64::MIN, f64::max),
             latency: latency_ms / self.target_ms,
-            bias: leader.belief.ln_latency.mean.exp() / latency_ms - 1.0,
+            bias: leader.posterior.ln_latency.mean.exp() / latency_ms - 1.0,
         })
     }
 }

@@ -9,7 +9,7 @@ use super::wire::WireError;
 /// The system's words for a full disk.
 pub(super) const NO_SPACE: &str = "No space left on device";
 
-/// What an error needs to be told with.
+/// What an error message needs beside the error itself.
 #[derive(Debug, Clone)]
 pub(super) struct Circumstances {
     pub party: Party,

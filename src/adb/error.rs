@@ -1,4 +1,4 @@
-//! Why a call over adb failed, told apart by what there is to do about it.
+//! Why a call over adb failed, distinguished by what there is to do about it.
 
 use std::fmt::{Display, Formatter};
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub enum Leftovers {
     None,
     /// They were ended.
     Killed,
-    /// The phone could not be told; [`super::Phone::sweep`] ends them once it answers again.
+    /// The phone could not be asked to end them; [`super::Phone::sweep`] ends them once it answers again.
     Unknown,
 }
 

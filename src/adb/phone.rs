@@ -29,7 +29,7 @@ pub struct Phone {
 /// A path on the phone and what is being done with it.
 pub(super) struct File<'a> {
     pub path: &'a str,
-    pub told: Circumstances,
+    pub circumstances: Circumstances,
 }
 
 impl Phone {
@@ -118,15 +118,15 @@ impl Phone {
     pub fn sweep(&self, limit: Duration) -> Result<usize, AdbError> {
         let ended = self.ask(&leftovers::of_all_calls(self.serial()), limit)?;
         let number = ended.parse().map_err(|_| WireError::garbage("a number of processes", ended.as_bytes()));
-        number.map_err(|problem| self.told("ending leftovers", limit).error(problem))
+        number.map_err(|problem| self.circumstances("ending leftovers", limit).error(problem))
     }
 
     pub(super) fn shell_until(&self, command: &Command, deadline: Deadline) -> Result<Output, AdbError> {
-        let told = self.told(&format!("running '{command}'"), deadline.limit());
+        let circumstances = self.circumstances(&format!("running '{command}'"), deadline.limit());
         let token = token(self.serial());
         let unsendable = |problem: &str| AdbError::Unsendable {
             serial: self.serial().into(),
-            doing: told.doing.clone(),
+            doing: circumstances.doing.clone(),
             problem: problem.into(),
         };
         if let Some(problem) = command.problem() {
@@ -135,14 +135,16 @@ impl Phone {
         if shell::line(command, &token).len() > shell::LONGEST_LINE {
             return Err(unsendable("a line longer than 64 KiB"));
         }
-        let mut connection = self.server.transport(&told, deadline)?;
+        let mut connection = self.server.transport(&circumstances, deadline)?;
         let run = if self.has("shell_v2") { shell::run } else { shell::run_marked };
         let result = run(&mut connection, command, &token, self.output_limit);
         // Closed before the leftovers are looked for, so that nothing of the call can still begin.
         drop(connection);
         result.map_err(|problem| match problem {
-            WireError::TimedOut | WireError::TooMuch => told.error(problem).with_leftovers(self.end_leftovers(&token)),
-            other => told.error(other),
+            WireError::TimedOut | WireError::TooMuch => {
+                circumstances.error(problem).with_leftovers(self.end_leftovers(&token))
+            }
+            other => circumstances.error(other),
         })
     }
 
@@ -174,25 +176,25 @@ impl Phone {
         deadline: Deadline,
         exchange: impl FnOnce(&mut Connection) -> Result<T, WireError>,
     ) -> Result<T, AdbError> {
-        let mut connection = self.server.transport(&file.told, deadline)?;
-        connection.request(b"sync:").map_err(|problem| file.told.error(problem))?;
-        exchange(&mut connection).map_err(|problem| file.told.file_error(problem))
+        let mut connection = self.server.transport(&file.circumstances, deadline)?;
+        connection.request(b"sync:").map_err(|problem| file.circumstances.error(problem))?;
+        exchange(&mut connection).map_err(|problem| file.circumstances.file_error(problem))
     }
 
     /// Checks that the phone's file service and its shell will take `path` for one and the same file.
     pub(super) fn file<'a>(&self, doing: &str, path: &'a str, limit: Duration) -> Result<File<'a>, AdbError> {
-        let told = self.told(&format!("{doing} {path}"), limit);
+        let circumstances = self.circumstances(&format!("{doing} {path}"), limit);
         let problem = match path {
             path if !path.starts_with('/') => "a path on a phone must begin with /",
             path if path.contains('\0') => "no path has a zero byte",
             // Room for the name under which a file is sent.
             path if path.len() > sync::LONGEST_PATH - 64 => "a path of more than 960 bytes",
-            _ => return Ok(File { path, told }),
+            _ => return Ok(File { path, circumstances }),
         };
-        Err(AdbError::Unsendable { serial: self.serial().into(), doing: told.doing, problem: problem.into() })
+        Err(AdbError::Unsendable { serial: self.serial().into(), doing: circumstances.doing, problem: problem.into() })
     }
 
-    fn told(&self, doing: &str, limit: Duration) -> Circumstances {
+    fn circumstances(&self, doing: &str, limit: Duration) -> Circumstances {
         Circumstances { limit_bytes: self.output_limit, ..self.server.of_phone(self.serial(), doing, limit) }
     }
 
@@ -201,9 +203,9 @@ impl Phone {
     }
 
     fn end_leftovers(&self, call: &str) -> Leftovers {
-        let told = self.told("ending leftovers", CLEANING);
+        let circumstances = self.circumstances("ending leftovers", CLEANING);
         let deadline = Deadline::after(CLEANING);
-        let ended = self.server.transport(&told, deadline).ok().and_then(|mut connection| {
+        let ended = self.server.transport(&circumstances, deadline).ok().and_then(|mut connection| {
             let run = if self.has("shell_v2") { shell::run } else { shell::run_marked };
             let command = leftovers::of_call(call);
             run(&mut connection, &command, &token(self.serial()), OUTPUT_LIMIT).ok()

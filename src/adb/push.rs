@@ -102,13 +102,13 @@ impl Phone {
         match output.exit {
             0 => Ok(()),
             DIFFERENT => Err(AdbError::Protocol {
-                party: file.told.party.clone(),
-                doing: file.told.doing.clone(),
+                party: file.circumstances.party.clone(),
+                doing: file.circumstances.doing.clone(),
                 expected: format!("{size} bytes with sha256 {hash}"),
                 found: output.text(),
             }),
             _ if String::from_utf8_lossy(&output.stderr).contains(NO_SPACE) => {
-                Err(AdbError::NoSpace { serial: self.serial().into(), doing: file.told.doing.clone() })
+                Err(AdbError::NoSpace { serial: self.serial().into(), doing: file.circumstances.doing.clone() })
             }
             _ => Err(self.failed(&command, &output)),
         }

@@ -52,10 +52,10 @@ impl Server {
     /// # Errors
     /// [`AdbError::Refused`], [`AdbError::Start`], [`AdbError::TimedOut`], [`AdbError::Lost`], [`AdbError::Protocol`].
     pub fn version(&self, limit: Duration) -> Result<u32, AdbError> {
-        let told = self.circumstances("telling its version", limit);
-        let answer = self.query("host:version", &told)?;
+        let circumstances = self.circumstances("telling its version", limit);
+        let answer = self.query("host:version", &circumstances)?;
         u32::from_str_radix(&answer, 16)
-            .map_err(|_| told.error(WireError::garbage("a hexadecimal version", answer.as_bytes())))
+            .map_err(|_| circumstances.error(WireError::garbage("a hexadecimal version", answer.as_bytes())))
     }
 
     /// Every phone the server sees, whatever its state.
@@ -63,9 +63,9 @@ impl Server {
     /// # Errors
     /// As [`Server::version`].
     pub fn devices(&self, limit: Duration) -> Result<Vec<Listed>, AdbError> {
-        let told = self.circumstances("listing phones", limit);
-        let text = self.query("host:devices-l", &told)?;
-        Listed::parse(&text).map_err(|line| told.error(listing_error(&line)))
+        let circumstances = self.circumstances("listing phones", limit);
+        let text = self.query("host:devices-l", &circumstances)?;
+        Listed::parse(&text).map_err(|line| circumstances.error(listing_error(&line)))
     }
 
     /// Follows the list: [`Tracker::next`] gives it at once, and then again whenever it changes.
@@ -73,11 +73,11 @@ impl Server {
     /// # Errors
     /// As [`Server::version`]; [`AdbError::Remote`] from servers before platform tools 29.
     pub fn track(&self, limit: Duration) -> Result<Tracker, AdbError> {
-        let told = self.circumstances("following the list of phones", limit);
+        let circumstances = self.circumstances("following the list of phones", limit);
         let deadline = Deadline::after(limit);
         let mut connection = self.connect(deadline)?;
-        connection.request(b"host:track-devices-l").map_err(|problem| told.error(problem))?;
-        Ok(Tracker::new(connection, told))
+        connection.request(b"host:track-devices-l").map_err(|problem| circumstances.error(problem))?;
+        Ok(Tracker::new(connection, circumstances))
     }
 
     /// The phone with this serial number, else that of `ANDROID_SERIAL`, else the only one there is; it must be ready.
@@ -91,8 +91,9 @@ impl Server {
         if let Some(error) = AdbError::of_state(&listed.serial, &listed.state) {
             return Err(error);
         }
-        let told = self.of_phone(&listed.serial, "telling its features", limit);
-        let features = self.query_until(&format!("host-serial:{}:features", listed.serial), &told, deadline)?;
+        let circumstances = self.of_phone(&listed.serial, "telling its features", limit);
+        let features =
+            self.query_until(&format!("host-serial:{}:features", listed.serial), &circumstances, deadline)?;
         Ok(Phone::new(self.clone(), listed, features.split(',').map(str::to_owned).collect()))
     }
 
@@ -128,12 +129,12 @@ impl Server {
     /// # Errors
     /// [`AdbError::Remote`] with the server's words if there is no phone, and those of [`Server::version`].
     pub fn connect_phone(&self, place: &str, limit: Duration) -> Result<(), AdbError> {
-        let told = self.of_phone(place, "connecting", limit);
-        let message = self.query(&format!("host:connect:{place}"), &told)?;
+        let circumstances = self.of_phone(place, "connecting", limit);
+        let message = self.query(&format!("host:connect:{place}"), &circumstances)?;
         // The server grants the request either way and tells the outcome in words.
         match message.starts_with("connected to") || message.starts_with("already connected to") {
             true => Ok(()),
-            false => Err(AdbError::Remote { party: told.party, doing: told.doing, message }),
+            false => Err(AdbError::Remote { party: circumstances.party, doing: circumstances.doing, message }),
         }
     }
 
@@ -141,9 +142,9 @@ impl Server {
     fn reconnect(&self, serial: &str, error: &AdbError, limit: Duration) {
         let offline = matches!(error, AdbError::Offline { .. });
         if offline {
-            let told = self.of_phone(serial, "disconnecting", limit);
+            let circumstances = self.of_phone(serial, "disconnecting", limit);
             // The server may have forgotten it meanwhile, which is as good.
-            let _ = self.query(&format!("host:disconnect:{serial}"), &told);
+            let _ = self.query(&format!("host:disconnect:{serial}"), &circumstances);
         }
         if offline || matches!(error, AdbError::Unknown { .. }) {
             // That it is not there yet is what the caller waits for.
@@ -152,12 +153,14 @@ impl Server {
     }
 
     /// A connection that speaks to the phone.
-    pub(super) fn transport(&self, told: &Circumstances, deadline: Deadline) -> Result<Connection, AdbError> {
-        let Party::Phone(serial) = &told.party else {
-            return Err(told.error(WireError::garbage("a phone to speak to", b"none")));
+    pub(super) fn transport(&self, circumstances: &Circumstances, deadline: Deadline) -> Result<Connection, AdbError> {
+        let Party::Phone(serial) = &circumstances.party else {
+            return Err(circumstances.error(WireError::garbage("a phone to speak to", b"none")));
         };
         let mut connection = self.connect(deadline)?;
-        connection.request(format!("host:transport:{serial}").as_bytes()).map_err(|problem| told.error(problem))?;
+        connection
+            .request(format!("host:transport:{serial}").as_bytes())
+            .map_err(|problem| circumstances.error(problem))?;
         Ok(connection)
     }
 
@@ -171,14 +174,19 @@ impl Server {
         Circumstances { party, doing: doing.to_owned(), limit, limit_bytes: 0 }
     }
 
-    fn query(&self, service: &str, told: &Circumstances) -> Result<String, AdbError> {
-        self.query_until(service, told, Deadline::after(told.limit))
+    fn query(&self, service: &str, circumstances: &Circumstances) -> Result<String, AdbError> {
+        self.query_until(service, circumstances, Deadline::after(circumstances.limit))
     }
 
-    fn query_until(&self, service: &str, told: &Circumstances, deadline: Deadline) -> Result<String, AdbError> {
+    fn query_until(
+        &self,
+        service: &str,
+        circumstances: &Circumstances,
+        deadline: Deadline,
+    ) -> Result<String, AdbError> {
         let mut connection = self.connect(deadline)?;
         let answer = connection.request(service.as_bytes()).and_then(|()| connection.block());
-        Ok(String::from_utf8_lossy(&answer.map_err(|problem| told.error(problem))?).trim_end().to_owned())
+        Ok(String::from_utf8_lossy(&answer.map_err(|problem| circumstances.error(problem))?).trim_end().to_owned())
     }
 
     fn connect(&self, deadline: Deadline) -> Result<Connection, AdbError> {

@@ -11,13 +11,13 @@ use super::{AdbError, Listed};
 pub struct Tracker {
     connection: Connection,
     received: Vec<u8>,
-    told: Circumstances,
+    circumstances: Circumstances,
 }
 
 impl Tracker {
     /// On a connection where the server has agreed to tell of changes.
-    pub(super) fn new(connection: Connection, told: Circumstances) -> Self {
-        Self { connection, received: Vec::new(), told }
+    pub(super) fn new(connection: Connection, circumstances: Circumstances) -> Self {
+        Self { connection, received: Vec::new(), circumstances }
     }
 
     /// The next list: the present one first, then one for every change.
@@ -26,10 +26,10 @@ impl Tracker {
     /// [`AdbError::TimedOut`] if nothing changes within the limit, after which it can be asked again;
     /// [`AdbError::Lost`] and [`AdbError::Protocol`], after which a new tracker is needed.
     pub fn next(&mut self, limit: Duration) -> Result<Vec<Listed>, AdbError> {
-        let told = Circumstances { limit, ..self.told.clone() };
+        let circumstances = Circumstances { limit, ..self.circumstances.clone() };
         self.connection.until(Deadline::after(limit));
-        let text = self.read().map_err(|problem| told.error(problem))?;
-        Listed::parse(&text).map_err(|line| told.error(listing_error(&line)))
+        let text = self.read().map_err(|problem| circumstances.error(problem))?;
+        Listed::parse(&text).map_err(|line| circumstances.error(listing_error(&line)))
     }
 
     /// Keeps what has come of a list when the time is up, so that the next call goes on there.

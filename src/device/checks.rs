@@ -107,11 +107,11 @@ fn state_of(link: &Link, profile: &Profile) -> Result<Vec<Check>, DeviceError> {
             None => check(name, true, good, ""),
         }
     };
-    let unknown = || "not told".to_owned();
+    let unknown = || "not reported".to_owned();
     let battery = &state.battery;
     let charge = battery.percent.map_or_else(unknown, |percent| format!("{percent} %"));
     let warmth = battery.celsius.map_or_else(unknown, |celsius| format!("{celsius:.1} °C"));
-    let power = battery.charging.map_or("not told", |charging| if charging { "charging" } else { "not charging" });
+    let power = battery.charging.map_or("not reported", |charging| if charging { "charging" } else { "not charging" });
     let mut checks = vec![
         limit("thermal status", &["max_thermal_status"], state.thermal_status.map_or_else(unknown, |s| s.to_string())),
         temperature(&state, profile),
@@ -144,29 +144,29 @@ fn temperature(state: &State, profile: &Profile) -> Check {
             let found = format!("{celsius:.1} °C at {name}, limit {limit} °C");
             check("temperature", *celsius <= limit, found, "let it cool down")
         }
-        None => check("temperature", true, "not told", ""),
+        None => check("temperature", true, "not reported", ""),
     }
 }
 
 fn governor(core: &Core) -> Check {
-    let name = core.governor.as_deref().unwrap_or("not told");
+    let name = core.governor.as_deref().unwrap_or("not reported");
     let advice = "choose another governor: this one keeps clocks low";
     check("governor", name != "powersave", format!("{name} on core {}", core.core), advice)
 }
 
 fn battery_saver(state: &State) -> Check {
-    let found = state.battery_saver.map_or("not told", |on| if on { "on" } else { "off" });
+    let found = state.battery_saver.map_or("not reported", |on| if on { "on" } else { "off" });
     check("battery saver", state.battery_saver != Some(true), found, "switch the battery saver off")
 }
 
 fn screen(state: &State) -> Check {
-    let found = state.awake.map_or("not told", |on| if on { "on" } else { "off" });
+    let found = state.awake.map_or("not reported", |on| if on { "on" } else { "off" });
     // Some phones move everything to their small cores then.
     check("screen", state.awake != Some(false), found, "switch the screen on and let it stay on (Developer options)")
 }
 
 fn free_space(state: &State) -> Check {
-    let found = state.free_kb.map_or_else(|| "not told".into(), |kb| format!("{} MB in /data/local/tmp", kb >> 10));
+    let found = state.free_kb.map_or_else(|| "not reported".into(), |kb| format!("{} MB in /data/local/tmp", kb >> 10));
     check("free space", state.free_kb.is_none_or(|kb| kb >= MIN_FREE_KB), found, "remove what is not needed there")
 }
 
@@ -192,7 +192,7 @@ fn busy_phone(link: &Link) -> Result<Check, DeviceError> {
 /// From the first line of `/proc/stat` at two moments.
 fn busy(ticks: Option<(String, String)>, by: String) -> Check {
     let share = ticks.and_then(|(before, after)| busy_percent(&before, &after));
-    let found = share.map_or_else(|| "not told".into(), |share| format!("{share:.0} % of all cores busy{by}"));
+    let found = share.map_or_else(|| "not reported".into(), |share| format!("{share:.0} % of all cores busy{by}"));
     let advice = "end what runs beside the measurement, or wait until it is done";
     check("load", share.is_none_or(|share| share <= MAX_BUSY_PERCENT), found, advice)
 }

@@ -177,8 +177,8 @@ impl Session {
         let runs: Vec<Vec<f64>> =
             self.loads.iter().map(|load| load.timing.of(self.clock).iter().map(|ms| ms.ln()).collect()).collect();
         let runs = Noise::learn(runs.iter().map(Vec::as_slice), NoisePrior::RUNS.around(known.runs));
-        let told = self.loads.iter().filter_map(|load| Some((load, load.timing.ln_ms(self.clock, &runs)?)));
-        let loads: Vec<(&Load, f64)> = told.collect();
+        let timed = self.loads.iter().filter_map(|load| Some((load, load.timing.ln_ms(self.clock, &runs)?)));
+        let loads: Vec<(&Load, f64)> = timed.collect();
         let timed: Vec<TimedLoad> =
             loads.iter().map(|(load, ln_ms)| TimedLoad { model: load.turn.model, ln_ms: *ln_ms }).collect();
         let models = timed.iter().map(|load| load.model + 1).max().unwrap_or(0);

@@ -7,8 +7,8 @@ pub const UNANSWERED_IN_A_ROW: usize = 5;
 /// that answers with an error knows what it says, and may refuse many a network.
 pub const FAILED_IN_A_ROW: usize = 20;
 
-/// Reasons that are told.
-const TOLD: usize = 5;
+/// Reasons that a message lists.
+const LISTED_REASONS: usize = 5;
 
 /// The failures since the last success.
 #[derive(Debug, Default)]
@@ -42,7 +42,7 @@ impl Failures {
             return None;
         }
         let failures = std::mem::take(&mut self.in_a_row);
-        let last = &failures[failures.len().saturating_sub(TOLD)..];
+        let last = &failures[failures.len().saturating_sub(LISTED_REASONS)..];
         let mut reasons: Vec<&str> = Vec::new();
         for Failure { reason, .. } in last {
             if !reasons.contains(&reason.as_str()) {
@@ -77,8 +77,10 @@ mod tests {
         for network in 0..UNANSWERED_IN_A_ROW - 1 {
             assert_eq!(failures.add(failure(network, "gone", false)), None);
         }
-        let told = failures.add(failure(99, "out of memory", false)).unwrap();
-        assert!(told.starts_with("5 different networks in a row failed") && told.ends_with("gone\n  out of memory"));
+        let message = failures.add(failure(99, "out of memory", false)).unwrap();
+        assert!(
+            message.starts_with("5 different networks in a row failed") && message.ends_with("gone\n  out of memory")
+        );
         assert_eq!(failures.add(failure(100, "gone", false)), None, "whoever goes on begins to count anew");
     }
 
@@ -88,7 +90,7 @@ mod tests {
         for network in 1..FAILED_IN_A_ROW {
             assert_eq!(failures.add(failure(network, "no such kernel", true)), None);
         }
-        let told = failures.add(failure(0, "no such kernel", true)).unwrap();
-        assert!(told.starts_with("20 different") && told.matches("no such kernel").count() == 1, "{told}");
+        let message = failures.add(failure(0, "no such kernel", true)).unwrap();
+        assert!(message.starts_with("20 different") && message.matches("no such kernel").count() == 1, "{message}");
     }
 }

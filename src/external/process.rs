@@ -138,10 +138,10 @@ impl Process {
     /// Waits for the process, makes it end if it lives on, and collects what it said last.
     pub fn end(mut self) -> End {
         let status = self.leave(GRACE).or_else(|| self.cut());
-        let told = |status: &ExitStatus| matches!(status.signal(), Some(libc::SIGTERM | libc::SIGKILL));
+        let was_signalled = |status: &ExitStatus| matches!(status.signal(), Some(libc::SIGTERM | libc::SIGKILL));
         let status = match status {
             // Of one that did not end by itself.
-            Some(status) if self.lifeline.is_none() && told(&status) => CLOSED.to_owned(),
+            Some(status) if self.lifeline.is_none() && was_signalled(&status) => CLOSED.to_owned(),
             Some(status) => ending::describe(status),
             None => CLOSED.to_owned(),
         };

@@ -17,9 +17,10 @@ pub fn ln_log_normal(value: f64, median: f64, deviation: f64) -> f64 {
     -0.5 * deviations * deviations
 }
 
-/// The likeliest of N positive numbers that steps by a factor find: one number after the other is multiplied or divided by
-/// the first factor as long as that raises `ln_likelihood`, then all by the second, and so on. No number leaves its range.
-pub fn climb<const N: usize>(
+/// Coordinate ascent: the likeliest of N positive numbers that steps by a factor find. One after the other is
+/// multiplied or divided by the first factor as long as that raises `ln_likelihood`, then all by the second, and so on.
+/// No number leaves its range.
+pub fn coordinate_ascent<const N: usize>(
     start: [f64; N],
     ranges: &[[f64; 2]; N],
     factors: &[f64],
@@ -69,7 +70,7 @@ mod tests {
                 }
                 numbers.iter().zip(&top).map(|(number, top)| ln_log_normal(*number, top.exp(), 1.0)).sum()
             };
-            let found = climb([1.0; 3], &ranges, &[4.0, 2.0], height);
+            let found = coordinate_ascent([1.0; 3], &ranges, &[4.0, 2.0], height);
             for (found, top) in found.iter().zip(&top) {
                 let nearest = top.exp().clamp(0.02, 50.0);
                 prop_assert!((found / nearest).ln().abs() < 2.0_f64.ln(), "{found} {nearest}");

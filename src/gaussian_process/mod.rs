@@ -27,12 +27,12 @@
 //!   the kernels over token sequences and over the layers of a network would have to be written all the same. Both learn
 //!   hyper-parameters by maximum likelihood, without the prior that keeps thirty observations from being taken for noise.
 //! - `argmin` 0.11 (23 crates) has Nelder and Mead's simplex and others for real numbers without bounds. Here five positive
-//!   numbers within bounds are wanted to a factor of two; [`climb`] needs some forty likelihoods for that.
+//!   numbers within bounds are wanted to a factor of two; [`coordinate_ascent`] needs some forty likelihoods for that.
 
 mod factor;
 mod likelihood;
 mod solution;
 
 pub use factor::{CholeskyFactor, dot};
-pub use likelihood::{climb, ln_likelihood, ln_log_normal};
+pub use likelihood::{coordinate_ascent, ln_likelihood, ln_log_normal};
 pub use solution::Solution;

@@ -106,7 +106,7 @@ pub struct Candidate {
     pub architecture: String,
     /// As observed, a fraction.
     pub accuracy: f64,
-    /// What the model of all accuracies makes of it: the observed one less its luck. Networks are chosen by it.
+    /// Posterior mean of its accuracy: the observed one without its noise. Networks are chosen by it.
     pub expected_accuracy: f64,
     /// Timed if `measured`, else predicted. With several devices the combined latency: that with which the first device
     /// alone would earn the reward.
@@ -119,7 +119,7 @@ pub struct Candidate {
     pub latency_ratio: f64,
     /// Whether the latency was timed, on every device.
     pub measured: bool,
-    /// Its expected reward: with the expected accuracy, averaged over what is believed of the latency. Networks are chosen
+    /// Its expected reward: with the expected accuracy, averaged over the posterior of the latency. Networks are chosen
     /// by it.
     pub reward: f64,
     /// The chance that it keeps the target, on every device.

@@ -114,7 +114,9 @@ pub(super) fn ended(data: &ReportData) -> String {
             let hours = data.budget.hours.map_or_else(String::new, |hours| format!(" of {}", duration(3600.0 * hours)));
             format!("its budget{hours} is spent")
         }
-        Some("converged") => "it converged: its last steps found nothing new, or nothing that promised more".to_owned(),
+        Some("converged") => {
+            "it converged: its last steps found no new network, or none with an expected improvement".to_owned()
+        }
         Some("stopped") => "it was asked to stop; `mnas resume` goes on".to_owned(),
         Some(other) => other.to_owned(),
         None => "under way, or killed; `mnas resume` goes on after a kill".to_owned(),
@@ -148,8 +150,8 @@ pub(super) fn changes(data: &ReportData) -> Vec<String> {
             ),
             _ => (
                 "no longer did what the search expected of it",
-                "either it has changed, or the search had gone where its predictor knew too little: calibrate again, \
-                 with more networks",
+                "either it has changed, or the search had reached networks unlike those its predictor was fitted to: \
+                 calibrate again, with more networks",
             ),
         };
         format!(

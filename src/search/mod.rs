@@ -5,7 +5,7 @@
 //!   propose: the policy samples ──┐
 //!   propose: mutations of the     ├─► expected improvement ──trained_per_step──► accuracy ──► model of accuracies
 //!            best and of those ───┘      chooses                                    │
-//!            that promise most                ▲                                     ▼
+//!            that rank highest                ▲                                     ▼
 //!                                             │      the likeliest best, one in eight trainings, is timed beside
 //!                                    model of latencies ◄──────────── networks of known latency
 //!                                             │                                     │

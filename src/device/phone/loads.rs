@@ -128,7 +128,7 @@ impl PhoneDevice {
     }
 
     /// Attempts until one counts: slow ones until patience ends or the slowness has lasted, lost ones a few times.
-    pub(super) fn time_patiently(&mut self, model: &Model) -> Result<Timing, DeviceError> {
+    pub(super) fn time_with_retries(&mut self, model: &Model) -> Result<Timing, DeviceError> {
         let mut patience = Patience::of(Duration::from_secs(self.launch.profile.limits.max_wait_s));
         let mut lost = 0;
         while lost < LOSSES {
@@ -177,7 +177,7 @@ impl PhoneDevice {
     }
 
     /// The output for an input, with a lost phone found again.
-    pub(super) fn infer_patiently(&mut self, model: &Model, input: &[f32]) -> Result<Option<Vec<f32>>, DeviceError> {
+    pub(super) fn infer_with_retries(&mut self, model: &Model, input: &[f32]) -> Result<Option<Vec<f32>>, DeviceError> {
         for _ in 0..LOSSES {
             match self.infer_once(model, input) {
                 Err(DeviceError::Adb(error)) if error.retryable() => self.recover(&error)?,

@@ -217,11 +217,11 @@ impl Device for PhoneDevice {
     fn time(&mut self, model: &Model) -> Result<Timing, DeviceError> {
         // LiteRT trusts a model's offsets; what a broken file does to a phone's runner is never about that phone.
         crate::tflite::read(&model.bytes).map_err(|error| self.failed(model, error.to_string()))?;
-        self.time_patiently(model)
+        self.time_with_retries(model)
     }
 
     fn infer(&mut self, model: &Model, input: &[f32]) -> Result<Option<Vec<f32>>, DeviceError> {
-        self.infer_patiently(model, input)
+        self.infer_with_retries(model, input)
     }
 
     fn incidents(&mut self) -> Vec<Incident> {

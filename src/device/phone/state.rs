@@ -43,7 +43,7 @@ pub struct State {
     pub thermal_status: Option<u32>,
     /// The battery.
     pub battery: Battery,
-    /// Whether the screen is on; `None` where that is not told.
+    /// Whether the screen is on; `None` where the phone does not report it.
     pub awake: Option<bool>,
     /// Whether the battery saver is on.
     pub battery_saver: Option<bool>,

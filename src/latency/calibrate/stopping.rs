@@ -4,7 +4,7 @@
 //! cross-validation within the fit. Of either list of n absolute relative errors the upper bound is
 //! mean + z · (standard deviation) / √n with z = 2.33, the normal quantile of 0.99. The true mean exceeds it about
 //! once in a hundred assessments, so that a calibration of five batches stops too early in at most about one case in
-//! twenty. The larger bound counts: the error that is stated stays below the target, and not by luck.
+//! twenty. The larger bound counts: the error that is stated stays below the target, and not by chance.
 //!
 //! The measured latencies' own noise is part of these errors. A target below the noise floor is never reached.
 

@@ -16,7 +16,7 @@ use std::collections::HashMap;
 
 use super::calibration::{calibration, noise_name};
 use super::kernel::{KernelPrior, Layout};
-use super::process::Process;
+use super::process::GaussianProcess;
 use crate::device::Device;
 use crate::device::noise::DeviceNoise;
 use crate::latency::{DataSet, FitSettings, Prediction, Predictor};
@@ -45,7 +45,7 @@ pub struct DeviceLatencies {
     device: usize,
     predictor: Predictor,
     /// ln(measured / predicted).
-    residual: Process,
+    residual: GaussianProcess,
     /// Where in `residual` a network timed by the loop stands.
     learnt: HashMap<String, usize>,
     space: Space,
@@ -112,7 +112,7 @@ impl DeviceLatencies {
             Some(calibrated) => calibrated.refitted(data, fit)?,
             None => Predictor::cross_validated(data, fit)?,
         };
-        let mut residual = Process::new(Layout::of(space), KernelPrior::RESIDUALS);
+        let mut residual = GaussianProcess::new(Layout::of(space), KernelPrior::RESIDUALS);
         for (measurement, held_out) in data.measurements().iter().zip(&held_out) {
             // A calibration may hold networks of other spaces.
             if let Ok(tokens) = space.encode(&measurement.architecture) {
@@ -141,8 +141,8 @@ impl DeviceLatencies {
         Normal { mean: latency_ms.ln(), deviation: (high_ms / low_ms).ln() / (2.0 * deviations(PREDICTION_LEVEL)) }
     }
 
-    /// What is believed of ln(latency) of a network of the space, given what the predictor says of it.
-    pub fn believe(&self, tokens: &[usize], prior: Normal) -> Normal {
+    /// Posterior of ln(latency) of a network of the space, given the predictor's prior of it.
+    pub fn posterior(&self, tokens: &[usize], prior: Normal) -> Normal {
         if self.residual.len() < LEAST_RESIDUALS {
             return prior;
         }
@@ -150,46 +150,47 @@ impl DeviceLatencies {
         Normal { mean: prior.mean + mean, deviation }
     }
 
-    /// What is believed of ln(latency) of a network that was tried: with its own timings, if there are any.
-    pub fn believe_tried(&self, digest: &str, tokens: &[usize], prior: Normal) -> Normal {
+    /// Posterior of ln(latency) of an evaluated network, its own timings included, if there are any.
+    pub fn tried_posterior(&self, digest: &str, tokens: &[usize], prior: Normal) -> Normal {
         let in_loop = self.learnt.get(digest).and_then(|index| Some((*index, self.measured.get(digest)?)));
-        let belief = match in_loop {
-            None => self.believe(tokens, prior),
+        let posterior = match in_loop {
+            None => self.posterior(tokens, prior),
             Some((index, timing)) => self.without(index, prior).and(timing.ln_ms()),
         };
         match self.finals.get(digest) {
-            Some(timing) if in_loop.is_none() => self.with_own(belief).and(*timing),
-            Some(timing) => belief.and(*timing),
-            None => belief,
+            Some(timing) if in_loop.is_none() => self.with_own(posterior).and(*timing),
+            Some(timing) => posterior.and(*timing),
+            None => posterior,
         }
     }
 
     /// The same, with a timing of the open step.
-    pub fn believe_now(&self, digest: &str, tokens: &[usize], prior: Normal) -> Normal {
+    pub fn current_posterior(&self, digest: &str, tokens: &[usize], prior: Normal) -> Normal {
         match self.measured.get(digest) {
             Some(timing) if !self.learnt.contains_key(digest) => {
-                self.with_own(self.believe(tokens, prior)).and(timing.ln_ms())
+                self.with_own(self.posterior(tokens, prior)).and(timing.ln_ms())
             }
-            _ => self.believe_tried(digest, tokens, prior),
+            _ => self.tried_posterior(digest, tokens, prior),
         }
     }
 
-    /// What is believed of a timed network without its own timing.
+    /// The posterior of a timed network without its own timing (leave-one-out).
     fn without(&self, index: usize, prior: Normal) -> Normal {
         if self.residual.len() < LEAST_RESIDUALS {
             return prior;
         }
-        let Normal { mean, deviation } = self.residual.without(index);
+        let Normal { mean, deviation } = self.residual.leave_one_out(index);
         self.with_own(Normal { mean: prior.mean + mean, deviation })
     }
 
-    /// A belief with what a network has of its own, which the process takes for noise: its noise less that of a timing.
+    /// A posterior with the variance that is a network's own added, which the process takes for noise: its noise less a
+    /// timing's.
     fn with_own(&self, Normal { mean, deviation }: Normal) -> Normal {
         let own = (self.residual.noise().powi(2) - USUAL_ERROR.powi(2)).max(0.0).sqrt();
         Normal { mean, deviation: deviation.hypot(own) }
     }
 
-    /// The mean of [`Self::believe_tried`], cheaply and roughly: without what final sessions say.
+    /// The mean of [`Self::tried_posterior`], cheaply and roughly: without what final sessions say.
     pub fn mean(&self, digest: &str, tokens: &[usize], prior: Normal) -> f64 {
         if self.residual.len() < LEAST_RESIDUALS {
             return prior.mean;
@@ -212,7 +213,7 @@ impl DeviceLatencies {
 
     /// The prediction for a candidate, with the interval that nine of ten timings should fall into.
     pub fn predict(&self, tokens: &[usize], network: &Network) -> Prediction {
-        let Normal { mean, deviation } = self.believe(tokens, self.prior(network));
+        let Normal { mean, deviation } = self.posterior(tokens, self.prior(network));
         let half_width = deviations(PREDICTION_LEVEL) * deviation.hypot(self.residual.noise());
         Prediction { latency_ms: mean.exp(), low_ms: (mean - half_width).exp(), high_ms: (mean + half_width).exp() }
     }
@@ -379,7 +380,7 @@ mod tests {
         let unseen = drawn(space, Some(0), 30, 2);
         let error = |latencies: &DeviceLatencies| {
             let off = |(tokens, network): &(Vec<usize>, Network)| {
-                let Normal { mean, deviation } = latencies.believe(tokens, latencies.prior(network));
+                let Normal { mean, deviation } = latencies.posterior(tokens, latencies.prior(network));
                 assert!(deviation > 0.0 && deviation < 0.5, "{deviation}");
                 (mean - truth_ms(tokens, network).ln()).abs()
             };

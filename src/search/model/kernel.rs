@@ -1,4 +1,4 @@
-//! How alike two token sequences are.
+//! The kernel: the prior covariance of two token sequences.
 //!
 //! For token t with values a and b, s_t = exp(−decay · d), where d is the distance of their ranks where the values are
 //! numbers (kernel side, expansion, filters, …) and 1 where they are names. With m the mean of s_t over all T tokens
@@ -101,10 +101,10 @@ fn ranks(values: &[usize]) -> Vec<Position> {
     values.iter().map(|value| Position::Rank(sorted.range(..value).count())).collect()
 }
 
-/// The kernel's numbers, and the noise's variance on the kernel's scale.
+/// The kernel's hyper-parameters, and the noise's variance on the kernel's scale.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct KernelSettings {
-    /// How fast likeness falls with the distance of two values.
+    /// How fast similarity falls with the distance of two values.
     pub decay: f64,
     /// Weight of functions of few tokens.
     pub quartic: f64,
@@ -116,7 +116,7 @@ pub struct KernelSettings {
     pub noise: f64,
 }
 
-/// What a kernel's numbers are expected to be: independent log-normal variables.
+/// The prior of a kernel's hyper-parameters: independent log-normal variables.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct KernelPrior {
     /// Their medians.
@@ -158,9 +158,9 @@ impl KernelPrior {
     }
 }
 
-/// The three sums behind a kernel's value; its weights mix them.
+/// The three terms of the kernel's sum, before the weights multiply them.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Likeness {
+pub struct KernelTerms {
     mean: f64,
     block: f64,
     whole: f64,
@@ -177,15 +177,15 @@ impl KernelSettings {
         Self { decay, quartic, block, whole, noise }
     }
 
-    /// The kernel's value for two sequences of that likeness.
-    pub fn mix(&self, likeness: &Likeness) -> f64 {
-        let square = likeness.mean * likeness.mean;
-        likeness.mean + self.quartic * square * square + self.block * likeness.block + self.whole * likeness.whole
+    /// The kernel's value for two sequences with those terms.
+    pub fn value(&self, terms: &KernelTerms) -> f64 {
+        let square = terms.mean * terms.mean;
+        terms.mean + self.quartic * square * square + self.block * terms.block + self.whole * terms.whole
     }
 
     /// The kernel's value for a sequence and itself.
     pub fn variance(&self) -> f64 {
-        self.mix(&Likeness { mean: 1.0, block: 1.0, whole: 1.0 })
+        self.value(&KernelTerms { mean: 1.0, block: 1.0, whole: 1.0 })
     }
 }
 
@@ -245,21 +245,21 @@ impl Kernel {
 
     /// The values for a sequence and the first `count` of others.
     pub fn values(&self, tokens: &[usize], others: &Sequences, count: usize) -> Vec<f64> {
-        self.likeness(tokens, others, count).iter().map(|likeness| self.settings.mix(likeness)).collect()
+        self.terms(tokens, others, count).iter().map(|terms| self.settings.value(terms)).collect()
     }
 
-    /// How alike a sequence and the first `count` of others are.
-    pub fn likeness(&self, tokens: &[usize], others: &Sequences, count: usize) -> Vec<Likeness> {
+    /// The terms of the kernel for a sequence and the first `count` of others.
+    pub fn terms(&self, tokens: &[usize], others: &Sequences, count: usize) -> Vec<KernelTerms> {
         let blocks = self.layout.blocks.last().map_or(1, |last| last + 1) as f64;
-        let mut sums = vec![Likeness { mean: 0.0, block: 0.0, whole: 1.0 }; count];
+        let mut sums = vec![KernelTerms { mean: 0.0, block: 0.0, whole: 1.0 }; count];
         let mut product = vec![1.0; count];
         for (token, table) in self.tables.iter().enumerate() {
             let size = self.layout.sizes[token];
             let row = &table[tokens[token] * size..][..size];
             for ((sum, product), other) in sums.iter_mut().zip(&mut product).zip(&others.columns[token]) {
-                let alike = row[usize::from(*other)];
-                sum.mean += alike;
-                *product *= alike;
+                let similarity = row[usize::from(*other)];
+                sum.mean += similarity;
+                *product *= similarity;
             }
             if self.layout.blocks.get(token + 1) != Some(&self.layout.blocks[token]) {
                 for (sum, product) in sums.iter_mut().zip(&mut product) {
@@ -292,7 +292,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_network_is_most_like_itself_and_likeness_is_mutual(seed in 0..1000u64) {
+        fn the_kernel_is_greatest_of_a_network_and_itself_and_symmetric(seed in 0..1000u64) {
             let space = Space::preset("mnasnet").unwrap();
             let (kernel, random) = (kernel(&space), &mut crate::seeded(seed));
             let (one, other) = (space.sample(random), space.sample(random));

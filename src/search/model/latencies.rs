@@ -1,9 +1,9 @@
 //! What a run knows about latencies: device by device ([`super::device_latencies`]), and as the one combined latency
 //! that rewards weigh ([`crate::search::reward::objective`]).
 //!
-//! With several devices the belief of ln(combined latency) is normal, too: its mean the combined latency of the means,
-//! its variance the sum over the devices of (½ · difference between one deviation more and one less there)². For a
-//! product of soft factors that is exact.
+//! With several devices the posterior of ln(combined latency) is normal, too: its mean the combined latency of the
+//! means, its variance the sum over the devices of (½ · difference between one deviation more and one less there)². For
+//! a product of soft factors that is exact.
 
 use super::device_latencies::DeviceLatencies;
 use crate::network::Network;
@@ -58,38 +58,38 @@ impl Latencies {
         Prior(self.devices.iter().map(|device| device.prior(network)).collect())
     }
 
-    /// What is believed of ln(combined latency) of a network of the space, given what the predictors say of it.
-    pub fn believe(&self, tokens: &[usize], prior: &Prior) -> Normal {
-        let beliefs = self.devices.iter().zip(&prior.0).map(|(device, prior)| device.believe(tokens, *prior));
-        self.combined(&beliefs.collect::<Vec<_>>())
+    /// Posterior of ln(combined latency) of a network of the space, given the predictors' prior of it.
+    pub fn posterior(&self, tokens: &[usize], prior: &Prior) -> Normal {
+        let posteriors = self.devices.iter().zip(&prior.0).map(|(device, prior)| device.posterior(tokens, *prior));
+        self.combined(&posteriors.collect::<Vec<_>>())
     }
 
-    /// What is believed of ln(latency) of a network that was tried, device by device: with its own timings.
-    pub fn beliefs_tried(&self, digest: &str, tokens: &[usize], prior: &Prior) -> Vec<Normal> {
+    /// Posterior of ln(latency) of an evaluated network, device by device, its own timings included.
+    pub fn tried_posteriors(&self, digest: &str, tokens: &[usize], prior: &Prior) -> Vec<Normal> {
         let devices = self.devices.iter().zip(&prior.0);
-        devices.map(|(device, prior)| device.believe_tried(digest, tokens, *prior)).collect()
+        devices.map(|(device, prior)| device.tried_posterior(digest, tokens, *prior)).collect()
     }
 
-    /// The same of ln(combined latency).
-    pub fn believe_tried(&self, digest: &str, tokens: &[usize], prior: &Prior) -> Normal {
-        self.combined(&self.beliefs_tried(digest, tokens, prior))
+    /// The same for ln(combined latency).
+    pub fn tried_posterior(&self, digest: &str, tokens: &[usize], prior: &Prior) -> Normal {
+        self.combined(&self.tried_posteriors(digest, tokens, prior))
     }
 
-    /// Beliefs, device by device, about what a session on another day will find: the device's pace is another one then.
-    pub fn on_another_day(&self, beliefs: &[Normal]) -> Vec<Normal> {
-        let another = |(device, belief): (&DeviceLatencies, &Normal)| Normal {
-            deviation: belief.deviation.hypot(device.repeatability()),
-            ..*belief
+    /// Posteriors, device by device, of what a session on another day will measure: the device's pace differs then.
+    pub fn on_another_day(&self, posteriors: &[Normal]) -> Vec<Normal> {
+        let another = |(device, posterior): (&DeviceLatencies, &Normal)| Normal {
+            deviation: posterior.deviation.hypot(device.repeatability()),
+            ..*posterior
         };
-        self.devices.iter().zip(beliefs).map(another).collect()
+        self.devices.iter().zip(posteriors).map(another).collect()
     }
 
     /// The combined latency in milliseconds of a network of the open step, with its timing.
     pub fn now(&self, candidate: &Candidate) -> f64 {
         let (prior, tokens) = (self.prior(&candidate.network), &candidate.proposal.tokens);
-        let beliefs = self.devices.iter().zip(&prior.0);
-        let beliefs = beliefs.map(|(device, prior)| device.believe_now(&candidate.digest, tokens, *prior));
-        self.combined(&beliefs.collect::<Vec<_>>()).mean.exp()
+        let posteriors = self.devices.iter().zip(&prior.0);
+        let posteriors = posteriors.map(|(device, prior)| device.current_posterior(&candidate.digest, tokens, *prior));
+        self.combined(&posteriors.collect::<Vec<_>>()).mean.exp()
     }
 
     /// Forgets what final sessions said: they are made anew.
@@ -102,7 +102,7 @@ impl Latencies {
         self.devices[device].learn_final(digest, ln_ms);
     }
 
-    /// The mean of [`Self::believe_tried`], cheaply and roughly.
+    /// The mean of [`Self::tried_posterior`], cheaply and roughly.
     pub fn mean(&self, digest: &str, tokens: &[usize], prior: &Prior) -> f64 {
         let means = self.devices.iter().zip(&prior.0).map(|(device, prior)| device.mean(digest, tokens, *prior));
         self.combined_ln(&means.collect::<Vec<_>>())
@@ -131,7 +131,7 @@ impl Latencies {
 
     /// The chance that a network that was tried keeps every device's target.
     pub fn chance_to_keep(&self, digest: &str, tokens: &[usize], prior: &Prior) -> f64 {
-        self.objective.chance_to_keep(&self.on_another_day(&self.beliefs_tried(digest, tokens, prior)))
+        self.objective.chance_to_keep(&self.on_another_day(&self.tried_posteriors(digest, tokens, prior)))
     }
 
     /// Learns from the step's measurements.
@@ -142,8 +142,8 @@ impl Latencies {
         self.devices.iter_mut().try_for_each(DeviceLatencies::close_step)
     }
 
-    fn combined(&self, beliefs: &[Normal]) -> Normal {
-        self.objective.combined_belief(beliefs)
+    fn combined(&self, posteriors: &[Normal]) -> Normal {
+        self.objective.combined_posterior(posteriors)
     }
 
     fn combined_ln(&self, logarithms: &[f64]) -> f64 {

@@ -1,7 +1,7 @@
 //! What the networks of a run tell about those that were never tried: a Gaussian process over token sequences.
 //!
-//! A few dozen accuracies say little about a space of 10¹⁸ networks unless it is known which networks are alike. The
-//! [`kernel`] says so from the space alone; the [`process`] gives for any token sequence a mean and an honest standard
+//! A few dozen accuracies say little about a space of 10¹⁸ networks unless it is known which networks are similar. The
+//! [`kernel`] says so from the space alone; the [`process`] gives for any token sequence a posterior mean and standard
 //! deviation. It is only ever given what was observed, never what it predicted itself. One process learns accuracies,
 //! another what the timings of the loop say beyond the calibrated latency predictor.
 //!
@@ -16,4 +16,4 @@ pub mod process;
 pub use device_latencies::DeviceLatencies;
 pub use kernel::{KernelPrior, Layout};
 pub use latencies::{Latencies, Prior};
-pub use process::Process;
+pub use process::GaussianProcess;

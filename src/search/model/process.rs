@@ -1,19 +1,19 @@
 //! A Gaussian process over token sequences, grown one observation at a time.
 //!
 //! y(x) = c + f(x) + noise, f with the [`Kernel`] as covariance and c a constant, estimated by generalised least
-//! squares; the scale of both is the one of greatest likelihood (a closed form), and the kernel's numbers are those of
-//! greatest marginal likelihood times a log-normal prior around expected ones, found by steps of a factor of 4, then 2.
-//! They are learnt anew, from 200 observations evenly spread over all, whenever these have grown by a tenth. So everything
-//! is a function of the observations and their order: a process rebuilt from a ledger equals the one that grew, bit for
-//! bit.
+//! squares; the scale of both is the one of greatest likelihood (a closed form), and the kernel's hyper-parameters are
+//! those of greatest marginal likelihood times a log-normal prior around expected ones, found by steps of a factor of
+//! 4, then 2. They are learnt anew, from 200 observations evenly spread over all, whenever these have grown by a tenth.
+//! So everything is a function of the observations and their order: a process rebuilt from a ledger equals the one that
+//! grew, bit for bit.
 //!
 //! The noise of an observation has a variance that is a multiple, known beforehand, of one that is learnt: a timing that was
 //! disturbed counts for less than others.
 //!
 //! The linear algebra is that of `gaussian_process`: an observation costs O(n²).
 
-use super::kernel::{Kernel, KernelPrior, KernelSettings, Layout, Likeness, Sequences};
-use crate::gaussian_process::{CholeskyFactor, Solution, climb, dot};
+use super::kernel::{Kernel, KernelPrior, KernelSettings, KernelTerms, Layout, Sequences};
+use crate::gaussian_process::{CholeskyFactor, Solution, coordinate_ascent, dot};
 use crate::spread;
 use crate::statistics::Normal;
 
@@ -23,14 +23,14 @@ const FIRST: usize = 6;
 const GROWTH: f64 = 1.1;
 /// Observations that the kernel is learnt from, at most: the cost is cubic in them.
 const LEARNT_FROM: usize = 200;
-/// Ranges of the kernel's numbers, as [`KernelSettings::numbers`] has them.
+/// Ranges of the kernel's hyper-parameters, as [`KernelSettings::numbers`] has them.
 const RANGES: [[f64; 2]; 5] = [[0.02, 4.0], [1e-4, 4.0], [1e-3, 64.0], [1e-3, 64.0], [1e-3, 64.0]];
-/// Factors by which the search for the kernel's numbers steps.
+/// Factors by which the search for the kernel's hyper-parameters steps.
 const STEPS: [f64; 2] = [4.0, 2.0];
 
 /// See the module's text.
 #[derive(Debug, Clone)]
-pub struct Process {
+pub struct GaussianProcess {
     prior: KernelPrior,
     kernel: Kernel,
     sequences: Sequences,
@@ -42,8 +42,8 @@ pub struct Process {
     learn_at: usize,
 }
 
-impl Process {
-    /// A process over these tokens that has seen nothing, and what its kernel's numbers are expected to be.
+impl GaussianProcess {
+    /// A process over these tokens that has seen nothing, and the prior of its kernel's hyper-parameters.
     pub fn new(layout: Layout, prior: KernelPrior) -> Self {
         let kernel = Kernel::new(layout, prior.expected);
         Self {
@@ -97,14 +97,14 @@ impl Process {
         }
     }
 
-    /// The mean alone: cheap.
+    /// The posterior mean alone: cheap.
     pub fn mean(&self, tokens: &[usize]) -> f64 {
         let covariances = self.kernel.values(tokens, &self.sequences, self.len());
         self.solution.constant + dot(&covariances, &self.solution.weights)
     }
 
-    /// The mean at the observation of that index, at once: what was observed, less the noise in it. Before anything is
-    /// known of the noise, what was observed.
+    /// The posterior mean at the observation of that index, at once: what was observed, less the noise in it. Before
+    /// anything is known of the noise, what was observed.
     pub fn fitted(&self, index: usize) -> f64 {
         if self.len() < FIRST {
             return self.values[index];
@@ -112,9 +112,9 @@ impl Process {
         self.values[index] - self.kernel.settings().noise * self.noises[index] * self.solution.weights[index]
     }
 
-    /// Mean and standard deviation at the observation of that index, given all the others (Rasmussen and Williams 2006,
+    /// The leave-one-out posterior at the observation of that index, given all the others (Rasmussen and Williams 2006,
     /// equations 5.12).
-    pub fn without(&self, index: usize) -> Normal {
+    pub fn leave_one_out(&self, index: usize) -> Normal {
         let mut unit = vec![0.0; self.len()];
         unit[index] = 1.0;
         let column = self.factor.whiten(&unit);
@@ -126,7 +126,7 @@ impl Process {
         }
     }
 
-    /// Mean and standard deviation.
+    /// Posterior mean and standard deviation.
     pub fn posterior(&self, tokens: &[usize]) -> Normal {
         let covariances = self.kernel.values(tokens, &self.sequences, self.len());
         let mean = self.solution.constant + dot(&covariances, &self.solution.weights);
@@ -135,10 +135,10 @@ impl Process {
         Normal { mean, deviation: self.solution.scale * variance.sqrt() }
     }
 
-    /// Learns the kernel's numbers and factors everything anew.
+    /// Learns the kernel's hyper-parameters and factors everything anew.
     fn learn(&mut self) {
         let kept = spread(self.len(), LEARNT_FROM);
-        let settings = Learning::new(self, &kept).best();
+        let settings = HyperParameterSearch::new(self, &kept).best();
         self.kernel = Kernel::new(self.kernel.layout().clone(), settings);
         self.factor = CholeskyFactor::default();
         while self.factor.len() < self.len() {
@@ -154,32 +154,32 @@ impl Process {
     }
 }
 
-/// The search for the kernel's numbers.
-struct Learning {
+/// The search for the kernel's hyper-parameters.
+struct HyperParameterSearch {
     kernel: Kernel,
     prior: KernelPrior,
     sequences: Sequences,
     values: Vec<f64>,
     noises: Vec<f64>,
     /// Of every sequence with those before it, under the kernel's decay.
-    likeness: Vec<Vec<Likeness>>,
+    terms: Vec<Vec<KernelTerms>>,
 }
 
-impl Learning {
-    fn new(process: &Process, kept: &[usize]) -> Self {
+impl HyperParameterSearch {
+    fn new(process: &GaussianProcess, kept: &[usize]) -> Self {
         let mut sequences = Sequences::default();
         kept.iter().for_each(|index| sequences.push(&process.sequences.get(*index)));
         let of = |numbers: &[f64]| kept.iter().map(|index| numbers[*index]).collect();
         let (values, noises) = (of(&process.values), of(&process.noises));
         let kernel = Kernel::new(process.kernel.layout().clone(), process.prior.expected);
-        let mut learning = Self { kernel, prior: process.prior, sequences, values, noises, likeness: Vec::new() };
+        let mut learning = Self { kernel, prior: process.prior, sequences, values, noises, terms: Vec::new() };
         learning.compare();
         learning
     }
 
     fn compare(&mut self) {
-        let of = |index| self.kernel.likeness(&self.sequences.get(index), &self.sequences, index);
-        self.likeness = (0..self.sequences.len()).map(of).collect();
+        let of = |index| self.kernel.terms(&self.sequences.get(index), &self.sequences, index);
+        self.terms = (0..self.sequences.len()).map(of).collect();
     }
 
     /// Logarithm of the marginal likelihood at the best scale, times the prior, up to a constant.
@@ -189,8 +189,8 @@ impl Learning {
             self.compare();
         }
         let mut factor = CholeskyFactor::default();
-        for (likeness, noise) in self.likeness.iter().zip(&self.noises) {
-            let covariances: Vec<f64> = likeness.iter().map(|likeness| settings.mix(likeness)).collect();
+        for (terms, noise) in self.terms.iter().zip(&self.noises) {
+            let covariances: Vec<f64> = terms.iter().map(|terms| settings.value(terms)).collect();
             factor.push(&covariances, settings.variance() + settings.noise * noise);
         }
         self.prior.ln_density(settings) + Solution::of(&factor, &self.values).ln_likelihood(&factor)
@@ -199,7 +199,9 @@ impl Learning {
     /// The likeliest numbers that steps by a factor find from the expected ones.
     fn best(&mut self) -> KernelSettings {
         let expected = self.prior.expected.numbers();
-        KernelSettings::of(climb(expected, &RANGES, &STEPS, |numbers| self.likelihood(&KernelSettings::of(*numbers))))
+        KernelSettings::of(coordinate_ascent(expected, &RANGES, &STEPS, |numbers| {
+            self.likelihood(&KernelSettings::of(*numbers))
+        }))
     }
 }
 
@@ -225,8 +227,8 @@ mod tests {
         (0..count).map(|_| one()).collect()
     }
 
-    fn process(observations: &[(Vec<usize>, f64)]) -> Process {
-        let mut process = Process::new(Layout::of(&Space::preset("mnasnet").unwrap()), KernelPrior::ACCURACIES);
+    fn process(observations: &[(Vec<usize>, f64)]) -> GaussianProcess {
+        let mut process = GaussianProcess::new(Layout::of(&Space::preset("mnasnet").unwrap()), KernelPrior::ACCURACIES);
         process.extend(observations.iter().map(|(tokens, value)| (tokens.as_slice(), *value)));
         process
     }
@@ -271,7 +273,7 @@ mod tests {
         // Fewer than the kernel is learnt from: both have the expected numbers.
         let whole = process(&observations);
         let without = process(&observations[1..]);
-        let (found, expected) = (whole.without(0), without.posterior(&observations[0].0));
+        let (found, expected) = (whole.leave_one_out(0), without.posterior(&observations[0].0));
         // Constant and scale are estimated anew by the one that never saw it.
         let scale = whole.solution.scale / without.solution.scale;
         assert!((found.deviation - scale * expected.deviation).abs() < 1e-9, "{found:?} {expected:?}");

@@ -1,17 +1,17 @@
 //! What a run knows of the networks it evaluated, whatever target it was asked for: accuracy, latency, costs.
 //!
-//! The accuracy of one training is partly luck, and the best of many observed ones mostly is. So networks are chosen by
-//! the accuracy that the model of all accuracies ([`crate::search::propose::guide`]) expects of them.
+//! The accuracy of one training is partly noise, and the best of many observed ones mostly is. So networks are chosen
+//! by the accuracy that the model of all accuracies ([`crate::search::propose::guide`]) expects of them.
 //! A network's latency is what everything known of it says together: the predictor and all timings of the run, its own
 //! timing in the loop and that of a final session, each by its error. Its interval holds what another session, on another
 //! day, will find. Rewards for any target follow from that without another training or timing: they are expectations over
-//! what is believed of the latency, so that one whose latency is only predicted does not win by a hair.
+//! the posterior of the latency, so that a network whose latency is only predicted does not win by a hair.
 
 use crate::network::{Network, Resource};
 use crate::report::data::{Candidate, DeviceLatency, Hypervolume, Pick, TargetMet, TargetSummary};
 use crate::search::error::SearchError;
 use crate::search::model::{DeviceLatencies, Latencies};
-use crate::search::propose::acquisition::Belief;
+use crate::search::propose::acquisition::Posterior;
 use crate::search::propose::guide::Guide;
 use crate::search::reward::{DeviceTarget, Front, Objective, Point, Reward};
 use crate::search::settings::Settings;
@@ -27,7 +27,7 @@ const LIKELY: f64 = 0.5;
 /// A network's latency on one device.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Latency {
-    /// What is believed of ln(latency in ms).
+    /// Posterior of ln(latency in ms).
     ln_ms: Normal,
     /// The same of what a session on another day will find.
     on_another_day: Normal,
@@ -144,14 +144,15 @@ impl Known {
     }
 
     fn expected_reward(&self, objective: &Objective) -> f64 {
-        let beliefs: Vec<Normal> = self.latencies.iter().map(|latency| latency.ln_ms).collect();
+        let posteriors: Vec<Normal> = self.latencies.iter().map(|latency| latency.ln_ms).collect();
         let accuracy = Normal { mean: self.expected_accuracy, deviation: 0.0 };
-        Belief { accuracy, ln_latency: objective.combined_belief(&beliefs) }.reward(objective.target())
+        Posterior { accuracy, ln_latency: objective.combined_posterior(&posteriors) }
+            .expected_reward(objective.target())
     }
 
     fn chance_to_keep(&self, objective: &Objective) -> f64 {
-        let beliefs: Vec<Normal> = self.latencies.iter().map(|latency| latency.on_another_day).collect();
-        objective.chance_to_keep(&beliefs)
+        let posteriors: Vec<Normal> = self.latencies.iter().map(|latency| latency.on_another_day).collect();
+        objective.chance_to_keep(&posteriors)
     }
 
     fn devices(&self, objective: &Objective, alone: &[Reward]) -> Vec<DeviceLatency> {
@@ -174,9 +175,9 @@ impl Known {
 
 /// A tried network's latency on every device.
 fn of_devices(latencies: &Latencies, digest: &str, tokens: &[usize], network: &Network) -> Vec<Latency> {
-    let beliefs = latencies.beliefs_tried(digest, tokens, &latencies.prior(network));
-    let other = latencies.on_another_day(&beliefs);
-    let devices = latencies.devices().iter().zip(beliefs).zip(other);
+    let posteriors = latencies.tried_posteriors(digest, tokens, &latencies.prior(network));
+    let other = latencies.on_another_day(&posteriors);
+    let devices = latencies.devices().iter().zip(posteriors).zip(other);
     let latency = |((device, ln_ms), on_another_day): ((&DeviceLatencies, Normal), Normal)| Latency {
         ln_ms,
         on_another_day,

@@ -79,7 +79,7 @@ impl Story<'_> {
         let (search, target_ms) = (&self.settings.search, self.settings.target.latency_ms());
         let why = match search.is_guided() {
             true => format!(
-                "{} samples and variations of the best looked at; behind those of each step that promise most",
+                "{} samples and mutations of the best, behind those of each step with the highest expected improvement",
                 self.sum(|step| step.considered)
             ),
             false => format!(
@@ -95,7 +95,9 @@ impl Story<'_> {
     fn trained(&self) -> Phase {
         let own = self.sum(|step| step.own);
         let why = match self.settings.search.is_guided() {
-            true => format!("{own} of them sampled, the others variations of the best; their accuracy was obtained"),
+            true => {
+                format!("{own} of them sampled, the others mutations of the best networks; their accuracy was obtained")
+            }
             false => "their accuracy was obtained".to_owned(),
         };
         let trained = phase("trained", self.sum(|step| step.trained), why);
@@ -113,7 +115,7 @@ impl Story<'_> {
         let why = match self.settings.search.timing {
             Timing::All => "every network that was trained".to_owned(),
             Timing::Promising => format!(
-                "one for every eight trainings, the one that might yet be the best, up to {} a step; their rewards count true times",
+                "one for every eight trainings, the one with the best reward at the lower bound of its latency, up to {} a step; their rewards count true times",
                 self.settings.search.timed_per_step
             ),
         };
@@ -139,8 +141,9 @@ impl Story<'_> {
         let corrected = drifts.iter().filter(|drift| (*drift - 1.0).abs() > DRIFT_SHOWN).count();
         let (least, most) =
             (drifts.iter().copied().fold(f64::INFINITY, f64::min), drifts.iter().copied().fold(0.0, f64::max));
-        let why =
-            format!("the device's slow-down taken out, {least:.2} to {most:.2} times its calibration's latencies");
+        let why = format!(
+            "latencies divided by the device's slow-down, {least:.2} to {most:.2} times its calibration's latencies"
+        );
         phase("drift corrected", corrected, why)
     }
 

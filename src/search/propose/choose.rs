@@ -11,7 +11,7 @@
 
 use rayon::prelude::*;
 
-use super::acquisition::Belief;
+use super::acquisition::Posterior;
 use super::guide::Guide;
 use super::pool::{Origin, PARENTS, Pool};
 use crate::Random;
@@ -26,10 +26,10 @@ const EXPLORATION: f64 = 10.0;
 /// Rounds of mutations: of the best networks tried, then of the highest ranked candidates.
 const ROUNDS: usize = 5;
 /// A candidate to be ranked, with its posterior.
-struct Offer {
+struct Considered {
     candidate: Candidate,
     origin: Origin,
-    belief: Belief,
+    posterior: Posterior,
 }
 
 /// What a step trains, and how it was found.
@@ -69,64 +69,65 @@ impl Guide<'_> {
         }
         let standings = self.standings(latencies);
         let best = standings.first().map_or(0.0, |standing| standing.reward);
-        let mut offers = self.offers(own, Origin::Proposer, latencies);
+        let mut considered = self.consider(own, Origin::Proposer, latencies);
         let mut parents: Vec<Vec<usize>> =
             standings.into_iter().take(PARENTS).map(|standing| standing.tokens).collect();
         for round in 0..ROUNDS {
             if round > 0 {
-                parents = self.highest_ranked(&offers, best);
+                parents = self.highest_ranked(&considered, best);
             }
             let mutations = pool.mutations(&parents, in_a_round, random)?;
-            offers.extend(self.offers(mutations, Origin::Mutation, latencies));
+            considered.extend(self.consider(mutations, Origin::Mutation, latencies));
         }
-        Ok(BatchChoice { beyond_limits: pool.beyond_limits, ..self.batch(&offers, wanted, best) })
+        Ok(BatchChoice { beyond_limits: pool.beyond_limits, ..self.batch(&considered, wanted, best) })
     }
 
-    fn offers(&self, candidates: Vec<Candidate>, origin: Origin, latencies: &Latencies) -> Vec<Offer> {
-        let offer = |candidate: Candidate| {
+    fn consider(&self, candidates: Vec<Candidate>, origin: Origin, latencies: &Latencies) -> Vec<Considered> {
+        let entry = |candidate: Candidate| {
             let tokens = &candidate.proposal.tokens;
-            let ln_latency = latencies.believe(tokens, &latencies.prior(&candidate.network));
-            let belief = Belief { accuracy: self.accuracy.posterior(tokens), ln_latency };
-            Offer { candidate, origin, belief }
+            let ln_latency = latencies.posterior(tokens, &latencies.prior(&candidate.network));
+            let posterior = Posterior { accuracy: self.accuracy.posterior(tokens), ln_latency };
+            Considered { candidate, origin, posterior }
         };
-        candidates.into_par_iter().map(offer).collect()
+        candidates.into_par_iter().map(entry).collect()
     }
 
     /// The tokens of the few that rank highest.
-    fn highest_ranked(&self, offers: &[Offer], best: f64) -> Vec<Vec<usize>> {
-        let few = self.ranked(offers, 1.0, best).into_iter().take(PARENTS);
-        few.map(|(_, offer)| offer.candidate.proposal.tokens.clone()).collect()
+    fn highest_ranked(&self, considered: &[Considered], best: f64) -> Vec<Vec<usize>> {
+        let few = self.ranked(considered, 1.0, best).into_iter().take(PARENTS);
+        few.map(|(_, entry)| entry.candidate.proposal.tokens.clone()).collect()
     }
 
     /// The candidates by their expected improvement on `best`, highest first, with the accuracies' deviations multiplied by
     /// `exploration`.
     fn ranked<'o>(
         &self,
-        offers: impl IntoIterator<Item = &'o Offer>,
+        considered: impl IntoIterator<Item = &'o Considered>,
         exploration: f64,
         best: f64,
-    ) -> Vec<(f64, &'o Offer)> {
-        let score = |offer: &'o Offer| {
-            let Normal { mean, deviation } = offer.belief.accuracy;
+    ) -> Vec<(f64, &'o Considered)> {
+        let score = |entry: &'o Considered| {
+            let Normal { mean, deviation } = entry.posterior.accuracy;
             let accuracy = Normal { mean, deviation: exploration * deviation };
-            (Belief { accuracy, ..offer.belief }.improvement(&self.settings.target, best), offer)
+            (Posterior { accuracy, ..entry.posterior }.expected_improvement(&self.settings.target, best), entry)
         };
-        let mut scored: Vec<_> = offers.into_iter().map(score).collect();
+        let mut scored: Vec<_> = considered.into_iter().map(score).collect();
         scored.sort_by(|a, b| b.0.total_cmp(&a.0));
         scored
     }
 
     /// What ranks highest, and one network that explores.
-    fn batch(&self, offers: &[Offer], wanted: usize, best: f64) -> BatchChoice {
-        let ranked = self.ranked(offers, 1.0, best);
+    fn batch(&self, considered: &[Considered], wanted: usize, best: f64) -> BatchChoice {
+        let ranked = self.ranked(considered, 1.0, best);
         let exploring = usize::from(wanted > 1);
         let (first, others) = ranked.split_at(ranked.len().min(wanted - exploring));
-        let others = self.ranked(others.iter().map(|(_, offer)| *offer), EXPLORATION, best);
-        let chosen: Vec<&Offer> = first.iter().chain(others.iter().take(exploring)).map(|(_, offer)| *offer).collect();
+        let others = self.ranked(others.iter().map(|(_, entry)| *entry), EXPLORATION, best);
+        let chosen: Vec<&Considered> =
+            first.iter().chain(others.iter().take(exploring)).map(|(_, entry)| *entry).collect();
         BatchChoice {
-            own: chosen.iter().filter(|offer| offer.origin == Origin::Proposer).count(),
-            chosen: chosen.into_iter().map(|offer| offer.candidate.clone()).collect(),
-            considered: offers.len(),
+            own: chosen.iter().filter(|entry| entry.origin == Origin::Proposer).count(),
+            chosen: chosen.into_iter().map(|entry| entry.candidate.clone()).collect(),
+            considered: considered.len(),
             improvement: ranked.first().map(|(score, _)| *score),
             ..BatchChoice::default()
         }

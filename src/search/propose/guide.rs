@@ -4,18 +4,18 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::acquisition::Belief;
+use super::acquisition::Posterior;
 use crate::network::Network;
 use crate::search::error::SearchError;
-use crate::search::model::{KernelPrior, Latencies, Layout, Prior, Process};
+use crate::search::model::{GaussianProcess, KernelPrior, Latencies, Layout, Prior};
 use crate::search::settings::Settings;
 use crate::statistics::Normal;
 use crate::store::{Evaluation, Ledger};
 
 /// Fewest accuracies the model is trusted with.
 const LEAST_ACCURACIES: usize = 6;
-/// Tried networks, the best at first sight, whose uncertainty is looked at: many, since the best one may be believed to
-/// be a tenth slower than it is.
+/// Evaluated networks, the best by posterior means, whose variance is computed: many, since the best one may be
+/// predicted to be a tenth slower than it is.
 const LOOKED_AT: usize = 150;
 
 /// A network whose accuracy was obtained.
@@ -28,7 +28,7 @@ pub(super) struct Tried {
     prior: Prior,
 }
 
-/// A tried network and what is believed of it now.
+/// An evaluated network with its present posterior.
 #[derive(Debug, Clone)]
 pub struct Standing {
     /// Its tokens.
@@ -38,7 +38,7 @@ pub struct Standing {
     /// [`crate::network::Network::digest`].
     pub digest: String,
     /// Of its accuracy and latency: of the accuracy the mean alone.
-    pub belief: Belief,
+    pub posterior: Posterior,
     /// The expected reward.
     pub reward: f64,
     /// What the latency predictors alone say.
@@ -51,7 +51,7 @@ pub struct Standing {
 pub struct Guide<'a> {
     pub(super) settings: &'a Settings,
     pub(super) layout: Layout,
-    pub(super) accuracy: Process,
+    pub(super) accuracy: GaussianProcess,
     pub(super) tried: Vec<Tried>,
     pub(super) failed: HashSet<String>,
 }
@@ -62,7 +62,7 @@ impl<'a> Guide<'a> {
         let layout = Layout::of(&settings.space);
         Self {
             settings,
-            accuracy: Process::new(layout.clone(), KernelPrior::ACCURACIES),
+            accuracy: GaussianProcess::new(layout.clone(), KernelPrior::ACCURACIES),
             layout,
             tried: Vec::new(),
             failed: HashSet::new(),
@@ -106,7 +106,7 @@ impl<'a> Guide<'a> {
         Ok(())
     }
 
-    /// What the model of all accuracies makes of each tried network's: the observed one less its luck, by digest.
+    /// Posterior mean of each evaluated network's accuracy: the observed one without its noise, by digest.
     pub fn expected_accuracies(&self) -> HashMap<&str, f64> {
         let tried = self.tried.iter().enumerate();
         tried.map(|(index, tried)| (tried.digest.as_str(), self.accuracy.fitted(index))).collect()
@@ -117,14 +117,14 @@ impl<'a> Guide<'a> {
         LEAST_ACCURACIES.max(self.settings.search.warm_up_evaluations).saturating_sub(self.accuracy.len())
     }
 
-    /// The few tried networks that are the best by what is believed of them, best first.
+    /// The few evaluated networks with the best expected rewards, best first.
     pub fn standings(&self, latencies: &Latencies) -> Vec<Standing> {
         let target = &self.settings.target;
-        let at_first_sight = |(index, tried): (usize, &Tried)| {
+        let by_posterior_means = |(index, tried): (usize, &Tried)| {
             let latency_ms = latencies.mean(&tried.digest, &tried.tokens, &tried.prior).exp();
             (index, target.reward(self.accuracy.fitted(index), latency_ms).value)
         };
-        let mut first: Vec<(usize, f64)> = self.tried.iter().enumerate().map(at_first_sight).collect();
+        let mut first: Vec<(usize, f64)> = self.tried.iter().enumerate().map(by_posterior_means).collect();
         first.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         first.truncate(LOOKED_AT);
         let mut standings: Vec<Standing> =
@@ -135,11 +135,11 @@ impl<'a> Guide<'a> {
 
     fn standing(&self, index: usize, latencies: &Latencies) -> Standing {
         let Tried { tokens, architecture, digest, prior } = self.tried[index].clone();
-        let ln_latency = latencies.believe_tried(&digest, &tokens, &prior);
+        let ln_latency = latencies.tried_posterior(&digest, &tokens, &prior);
         let accuracy = Normal { mean: self.accuracy.fitted(index), deviation: 0.0 };
-        let belief = Belief { accuracy, ln_latency };
-        let reward = belief.reward(&self.settings.target);
+        let posterior = Posterior { accuracy, ln_latency };
+        let reward = posterior.expected_reward(&self.settings.target);
         let chance_to_keep = latencies.chance_to_keep(&digest, &tokens, &prior);
-        Standing { tokens, architecture, digest, belief, reward, prior, chance_to_keep }
+        Standing { tokens, architecture, digest, posterior, reward, prior, chance_to_keep }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A mutation is, with equal chance, a parent with one to three tokens changed, or the child of two: each token, or each
 //! whole block, from either, and every second child with one token changed as well. The parents are
-//! chosen by their posterior ([`super::choose`]), not by their observed accuracy, which is partly luck.
+//! chosen by their posterior ([`super::choose`]), not by their observed accuracy, which is partly noise.
 
 use std::collections::HashSet;
 
@@ -91,15 +91,15 @@ impl<'a> Pool<'a> {
         let one = &parents[random.gen_range(0..parents.len())];
         if random.gen_bool(0.5) {
             let changes = random.gen_range(1..=3);
-            return self.changed(one.to_vec(), changes, random);
+            return self.mutated(one.to_vec(), changes, random);
         }
         let other = &parents[random.gen_range(0..parents.len())];
-        let child = self.crossed(one, other, random);
+        let child = self.crossover(one, other, random);
         let changes = usize::from(random.gen_bool(0.5));
-        self.changed(child, changes, random)
+        self.mutated(child, changes, random)
     }
 
-    fn crossed(&self, one: &[usize], other: &[usize], random: &mut Random) -> Vec<usize> {
+    fn crossover(&self, one: &[usize], other: &[usize], random: &mut Random) -> Vec<usize> {
         let whole_blocks = random.gen_bool(0.5);
         let mut from_one = true;
         let mut block = None;
@@ -114,7 +114,7 @@ impl<'a> Pool<'a> {
     }
 
     /// Sets so many tokens, perhaps one twice, to another of their values.
-    fn changed(&self, mut tokens: Vec<usize>, changes: usize, random: &mut Random) -> Vec<usize> {
+    fn mutated(&self, mut tokens: Vec<usize>, changes: usize, random: &mut Random) -> Vec<usize> {
         for _ in 0..changes.min(tokens.len()) {
             let position = random.gen_range(0..tokens.len());
             let size = self.layout.sizes()[position];

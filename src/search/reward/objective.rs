@@ -157,33 +157,33 @@ impl Objective {
         }
     }
 
-    /// What is believed of the logarithm of the combined latency, given what is believed of the devices': its mean is
+    /// Posterior of the logarithm of the combined latency, given those of the devices' latencies: its mean is
     /// the combined latency of the means, its variance the sum over the devices of (½ · difference between one deviation
     /// more and one less there)². For a product of soft factors that is exact.
-    pub fn combined_belief(&self, beliefs: &[Normal]) -> Normal {
-        if let [only] = beliefs
+    pub fn combined_posterior(&self, posteriors: &[Normal]) -> Normal {
+        if let [only] = posteriors
             && self.is_plain()
         {
             return *only;
         }
-        let means: Vec<f64> = beliefs.iter().map(|belief| belief.mean).collect();
+        let means: Vec<f64> = posteriors.iter().map(|posterior| posterior.mean).collect();
         let half_difference = |device: usize| {
             let shifted = |by: f64| {
                 let mut shifted = means.clone();
                 shifted[device] += by;
                 self.combined_ln(&shifted)
             };
-            let deviation = beliefs[device].deviation;
+            let deviation = posteriors[device].deviation;
             (shifted(deviation) - shifted(-deviation)) / 2.0
         };
-        let variance: f64 = (0..beliefs.len()).map(|device| half_difference(device).powi(2)).sum();
+        let variance: f64 = (0..posteriors.len()).map(|device| half_difference(device).powi(2)).sum();
         Normal { mean: self.combined_ln(&means), deviation: variance.sqrt() }
     }
 
-    /// The chance that every device keeps to its target, given what is believed of the logarithms of the latencies.
-    pub fn chance_to_keep(&self, beliefs: &[Normal]) -> f64 {
-        let kept = |(belief, device): (&Normal, &DeviceTarget)| belief.chance_below(device.latency_ms.ln());
-        beliefs.iter().zip(&self.devices).map(kept).product()
+    /// The probability that every device keeps to its target, given the posteriors of the logarithms of the latencies.
+    pub fn chance_to_keep(&self, posteriors: &[Normal]) -> f64 {
+        let kept = |(posterior, device): (&Normal, &DeviceTarget)| posterior.chance_below(device.latency_ms.ln());
+        posteriors.iter().zip(&self.devices).map(kept).product()
     }
 
     /// The largest of the devices' LAT/T.

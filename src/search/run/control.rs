@@ -1,4 +1,4 @@
-//! What reaches into a running search from outside: a wish to stop, the clock, and the eyes of whoever watches.
+//! What reaches into a running search from outside: stop requests, the time budget and the progress display.
 
 use std::ops::ControlFlow;
 use std::path::PathBuf;

@@ -7,7 +7,7 @@ use crate::store::Step;
 const NEGLIGIBLE: f64 = 1e-5;
 
 /// Whether the steps so far say that going on is of no use: nothing new to train, or, if asked for, nothing that
-/// promises an improvement, for `patience` steps.
+/// has an expected improvement, for `patience` steps.
 pub fn has_converged(options: &SearchOptions, steps: &[Step]) -> bool {
     let barren = |step: &&Step| step.trained + step.failed == 0;
     let last = || steps.iter().rev();

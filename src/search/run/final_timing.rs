@@ -1,11 +1,11 @@
 //! Which network a search returns: the best tried ones timed again, in interleaved rounds with the references everybody
 //! knows, until the one that all evidence speaks for is among them.
 //!
-//! What is believed of a network unites the models, its timing in the loop and its final timing
-//! ([`crate::search::model::device_latencies`]), so that neither the luckiest training nor the luckiest timing wins. A final
-//! session may show that a finalist is slower than believed, and another network, which was not timed, is the best: then
-//! there is another session with the next best ones. With a hard reward there is one, too, as long as no finalist is likely
-//! to keep the target and others are.
+//! The posterior of a network unites the models, its timing in the loop and its final timing
+//! ([`crate::search::model::device_latencies`]), so that neither the noise of a training nor that of a timing decides.
+//! A final session may show that a finalist is slower than expected, and another network, which was not timed, is the
+//! best: then there is another session with the next best ones. With a hard reward there is one, too, as long as no
+//! finalist is likely to keep the target and others are.
 
 use std::collections::HashSet;
 use std::ops::ControlFlow;
@@ -49,7 +49,7 @@ pub struct FinalNetwork {
 /// What a final session said of a network on one device.
 #[derive(Debug, Clone)]
 pub struct FinalObservation {
-    /// ln(latency in ms), the session's slow-down taken out.
+    /// ln(latency in ms), corrected for the session's drift.
     pub ln_ms: Normal,
     /// How much slower the device was than when it was calibrated.
     pub drift: f64,
@@ -64,7 +64,7 @@ pub struct FinalObservation {
 /// device cannot run, as far as that is known.
 ///
 /// # Errors
-/// A device that fails, or a wish to stop.
+/// A device that fails, or a stop request.
 pub fn time_finalists(
     settings: &Settings,
     guide: &Guide<'_>,
@@ -159,7 +159,7 @@ impl Finals<'_> {
         }
         networks.extend(references.iter().filter(|one| !self.is_unusable(one)).cloned());
         self.control.progress.line(&format!(
-            "timing the best {} again beside {} in {} interleaved rounds",
+            "final timing of the best {}, beside {}, in {} interleaved rounds",
             next.len(),
             REFERENCES.join(" and "),
             self.settings.search.final_loads,
@@ -202,7 +202,7 @@ impl Finals<'_> {
         let seed = rand::Rng::r#gen(&mut generator(self.settings.seed, number, "finale"));
         let plan = Plan { rounds: self.settings.search.final_loads, seed };
         let loads = plan.rounds * (networks.len() + anchors.architectures().count());
-        let progress = Progress::new("timing again", loads as u64, 0, self.control.progress.visible());
+        let progress = Progress::new("final loads", loads as u64, 0, self.control.progress.visible());
         let observe = &mut |_: &Load| -> ControlFlow<()> {
             progress.evaluated();
             self.control.flow()
@@ -212,7 +212,7 @@ impl Finals<'_> {
         let timing = Timing { wait, ..latencies.timing(self.settings, place) };
         let lines = networks.iter().map(|network| &network.architecture);
         let check = || self.control.check();
-        let attempt = timing.quietest(device, lines, &anchors, &plan, &check, observe)?;
+        let attempt = timing.least_disturbed(device, lines, &anchors, &plan, &check, observe)?;
         progress.finish();
         let estimates = attempt.session.estimates(latencies.noise());
         let baseline = networks.iter().position(|network| network.reference == Some(REFERENCES[0]));
@@ -220,7 +220,7 @@ impl Finals<'_> {
             let ln_ms = estimates.ln_latency(index);
             let ln_ms = ln_ms.ok_or_else(|| SearchError::NoTimes(network.architecture.to_string()))?;
             Ok(FinalObservation {
-                ln_ms: attempt.slowdown.repaired(ln_ms),
+                ln_ms: attempt.slowdown.drift_corrected(ln_ms),
                 drift: attempt.slowdown.ln.mean.exp(),
                 ratio_to_mobilenet_v2: baseline.and_then(|baseline| estimates.ratio(index, baseline)),
                 samples: attempt.session.samples_json(index),

@@ -66,12 +66,12 @@ impl Search<'_> {
             let of = |network: &&FinalNetwork| network.architecture.to_string() == standing.architecture;
             if let Some(network) = timed.iter().filter(|network| network.reference.is_none()).find(of) {
                 let name = format!("candidate {}", candidates.len() + 1);
-                let beliefs = latencies.beliefs_tried(&standing.digest, &standing.tokens, &standing.prior);
-                let row = self.final_row(name, network, beliefs, latencies);
+                let posteriors = latencies.tried_posteriors(&standing.digest, &standing.tokens, &standing.prior);
+                let row = self.final_row(name, network, posteriors, latencies);
                 let evaluation = self.ledger.evaluation(&standing.digest)?;
                 candidates.push(FinalRow {
                     accuracy: evaluation.and_then(|evaluation| evaluation.outcome.ok()),
-                    expected_accuracy: Some(standing.belief.accuracy.mean),
+                    expected_accuracy: Some(standing.posterior.accuracy.mean),
                     reward: Some(standing.reward),
                     ..row
                 });
@@ -84,12 +84,18 @@ impl Search<'_> {
         Ok(candidates.into_iter().chain(references).collect())
     }
 
-    fn final_row(&self, name: String, network: &FinalNetwork, beliefs: Vec<Normal>, latencies: &Latencies) -> FinalRow {
+    fn final_row(
+        &self,
+        name: String,
+        network: &FinalNetwork,
+        posteriors: Vec<Normal>,
+        latencies: &Latencies,
+    ) -> FinalRow {
         let objective = &self.settings.objective;
-        let on_another_day = latencies.on_another_day(&beliefs);
-        let interval = objective.combined_belief(&on_another_day).exponential_interval(LEVEL);
-        let timings = network.timings.iter().zip(&on_another_day).map(|(timing, belief)| {
-            let interval = belief.exponential_interval(LEVEL);
+        let on_another_day = latencies.on_another_day(&posteriors);
+        let interval = objective.combined_posterior(&on_another_day).exponential_interval(LEVEL);
+        let timings = network.timings.iter().zip(&on_another_day).map(|(timing, posterior)| {
+            let interval = posterior.exponential_interval(LEVEL);
             FinalTiming {
                 latency_ms: interval.value,
                 low_ms: interval.low,

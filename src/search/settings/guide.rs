@@ -9,8 +9,8 @@ use crate::search::error::OptionError;
 ///
 /// | name | default | purpose | range |
 /// |---|---|---|---|
-/// | `mutations` | 5 | mutations looked at per candidate the proposer sampled: a fifth of the best networks, the others of the most promising mutations and samples | 0 to 100 |
-/// | `replayed` | 8 | best networks of the run that the proposer learns from once more in every step | 0 to 1000 |
+/// | `mutations` | 5 | mutations looked at per candidate the proposer sampled: a fifth of the best networks, the others of the candidates with the highest expected improvement | 0 to 100 |
+/// | `replayed` | 8 | replay buffer: best networks of the run that the proposer learns from again in every step | 0 to 1000 |
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct GuideOptions {

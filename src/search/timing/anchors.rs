@@ -70,11 +70,11 @@ impl Anchors {
         Self { known }
     }
 
-    /// Those that resemble these networks most, for one session; `expected_ms` are the latencies that are believed of them.
+    /// Those that resemble these networks most, for one session; `expected_ms` are their expected latencies.
     pub(in crate::search) fn like(&self, networks: &[(&Network, f64)]) -> Self {
         let wanted: Vec<(Vec<f64>, f64)> =
             networks.iter().map(|(network, ms)| (profile(&Features::of(network)), ms.ln())).collect();
-        let distance = |anchor: &Anchor| -> f64 { wanted.iter().map(|wanted| apart(anchor, wanted)).sum() };
+        let distance = |anchor: &Anchor| -> f64 { wanted.iter().map(|wanted| dissimilarity(anchor, wanted)).sum() };
         let mut ranked: Vec<(f64, &Anchor)> = self.known.iter().map(|anchor| (distance(anchor), anchor)).collect();
         ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
         Self { known: ranked.into_iter().take(ANCHORS).map(|(_, anchor)| anchor.clone()).collect() }
@@ -91,7 +91,7 @@ impl Anchors {
         self.known.iter().map(|anchor| &anchor.architecture)
     }
 
-    /// What is expected of each on the calibrated device with the session's slow-down taken out, if the logarithm of a
+    /// The drift-corrected latency that is expected of each on the calibrated device, if the logarithm of a
     /// timing has this deviation; without one nothing.
     pub(super) fn expected(
         &self,
@@ -137,7 +137,7 @@ impl Anchors {
 
 impl Slowdown {
     /// The latency's logarithm on the device as it was calibrated, given what it was in the session.
-    pub fn repaired(&self, ln_ms: Normal) -> Normal {
+    pub fn drift_corrected(&self, ln_ms: Normal) -> Normal {
         let deviation = ln_ms.deviation.hypot(self.ln.deviation).hypot(self.spread);
         Normal { mean: ln_ms.mean - self.ln.mean, deviation }
     }
@@ -151,7 +151,7 @@ fn profile(features: &Features) -> Vec<f64> {
 }
 
 /// How different a network is: the share of the work that is of another kind, and the logarithm of the ratio of latencies.
-fn apart(anchor: &Anchor, (profile, ln_ms): &(Vec<f64>, f64)) -> f64 {
+fn dissimilarity(anchor: &Anchor, (profile, ln_ms): &(Vec<f64>, f64)) -> f64 {
     let other: f64 = anchor.profile.iter().zip(profile).map(|(a, b)| (a - b).abs()).sum();
     other / 2.0 + (anchor.known - ln_ms).abs()
 }
@@ -215,7 +215,7 @@ mod tests {
         assert!(same.ln.mean.abs() < 0.01 && same.spread < 0.01, "{same:?}");
         assert!((slower.ln.mean - 1.2_f64.ln()).abs() < 0.01, "{slower:?}");
         // What one factor repairs of a fifth is sure to some percent only.
-        let repaired = slower.repaired(Normal { mean: 0.0, deviation: 0.01 });
-        assert!((0.03..0.08).contains(&repaired.deviation), "{repaired:?}");
+        let drift_corrected = slower.drift_corrected(Normal { mean: 0.0, deviation: 0.01 });
+        assert!((0.03..0.08).contains(&drift_corrected.deviation), "{drift_corrected:?}");
     }
 }

@@ -4,8 +4,8 @@
 //! A session in which the anchors show the device at another pace than usual by more than [`DISTURBED`] has met other
 //! work, which one factor repairs only in part. It is put off and repeated, after 1, 2, 4, … seconds, until it meets the
 //! usual pace or `wait_seconds` are spent; then the least disturbed attempt counts, its latencies as uncertain as it was
-//! disturbed. The usual pace is the median over the last sessions, and every session in a row that waited in vain halves
-//! the next one's wait, so that a device that stays slower is waited for only for a while.
+//! disturbed. The usual pace is the median over the last sessions, and every session in a row that waited without
+//! success halves the next one's wait, so that a device that stays slower is waited for only for a while.
 
 use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
@@ -34,7 +34,7 @@ pub(in crate::search) const PREDICTION_LEVEL: f64 = 0.9;
 pub(in crate::search) const LEVEL: f64 = crate::store::INTERVAL_LEVEL;
 /// Sessions behind the usual pace.
 const USUAL_OF: usize = 9;
-/// A network whose timing is wanted, and what is believed of its latency.
+/// A network whose timing is wanted, with the posterior of its latency.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::search) struct Wanted<'a> {
     pub candidate: &'a Candidate,
@@ -111,7 +111,7 @@ impl Timing<'_> {
     /// Times them all.
     ///
     /// # Errors
-    /// A device that fails, is not the calibrated one, or gives no times; a wish to stop.
+    /// A device that fails, is not the calibrated one, or gives no times; a stop request.
     pub fn measure(
         &self,
         device: &mut dyn Device,
@@ -120,7 +120,7 @@ impl Timing<'_> {
     ) -> Result<Timed, SearchError> {
         let mut failed = Vec::new();
         loop {
-            match self.patiently(device, &wanted, check) {
+            match self.measure_with_retries(device, &wanted, check) {
                 // A network the device cannot run costs itself alone; whoever asked for it goes on with a prediction.
                 Err(SearchError::Device(DeviceError::Model { model, problem, .. }))
                     if wanted.iter().any(|one| one.is(&model)) =>
@@ -152,7 +152,7 @@ impl Timing<'_> {
         FailedTiming { device: self.place, digest, architecture, step: self.step, problem }
     }
 
-    fn patiently(
+    fn measure_with_retries(
         &self,
         device: &mut dyn Device,
         wanted: &[Wanted<'_>],
@@ -171,7 +171,8 @@ impl Timing<'_> {
         };
         let lines = wanted.iter().map(|one| &one.candidate.architecture);
         // Whoever asks the search to stop waits for the session to end: half of one would be of no use.
-        let attempt = self.quietest(device, lines, &anchors, &plan, check, &mut |_| ControlFlow::Continue(()))?;
+        let attempt =
+            self.least_disturbed(device, lines, &anchors, &plan, check, &mut |_| ControlFlow::Continue(()))?;
         let seconds = start.elapsed().as_secs_f64() / wanted.len() as f64;
         let mut timed = self.timed(&attempt, wanted, &anchors)?;
         for measurement in &mut timed.networks {
@@ -183,8 +184,8 @@ impl Timing<'_> {
     /// Networks and anchors in one session, repeated until the device is at its usual pace or the wait is spent; then the least disturbed attempt.
     ///
     /// # Errors
-    /// A device that fails or is not the calibrated one; a wish to stop between two attempts.
-    pub fn quietest<'n>(
+    /// A device that fails or is not the calibrated one; a stop request between two attempts.
+    pub fn least_disturbed<'n>(
         &self,
         device: &mut dyn Device,
         networks: impl Iterator<Item = &'n Architecture>,
@@ -252,7 +253,7 @@ impl Timing<'_> {
 
     /// A measurement without what only its caller knows.
     fn row(&self, architecture: &Architecture, slowdown: &Slowdown, ln_ms: Normal) -> Measurement {
-        let interval = slowdown.repaired(ln_ms).exponential_interval(LEVEL);
+        let interval = slowdown.drift_corrected(ln_ms).exponential_interval(LEVEL);
         Measurement {
             device: self.place,
             digest: String::new(),
@@ -295,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn waiting_in_vain_makes_impatient_until_the_device_is_quiet_again() {
+    fn waiting_without_success_shortens_the_waits_until_the_device_is_quiet_again() {
         let after = |paces: &[f64]| wait(30.0, paces).as_secs_f64();
         assert_eq!(after(&[]), 30.0);
         assert_eq!(after(&[0.0, 0.02]), 30.0);

@@ -3,7 +3,7 @@
 //! Two things are watched on each device, step by step, by one [`Drift`] each (the share of results outside an interval,
 //! see [`crate::latency::judge::drift`]):
 //!
-//! | evidence | expected of a timing | what speaks for the step |
+//! | evidence | expected of a timing | timing that represents the step |
 //! |---|---|---|
 //! | [`Evidence::Predictions`] | the interval predicted before, of a network that the loop times | the timing in the middle |
 //! | [`Evidence::Anchors`] | what a network of known latency took before, give or take noise | the timing farthest from that |
@@ -11,13 +11,13 @@
 //! "Farthest" is in units of the interval's half width. The predictions are the search's own, corrected by every timing
 //! before, and not the calibrated predictor's alone: that one may be a fifth off where the search goes, on the very
 //! device it was made for. For the same reason nothing is concluded from predictions that err to one side within
-//! their intervals, and those of one step, none of which has learnt from another, count as one. They tell of a device
+//! their intervals, and those of one step, none of which has learnt from another, count as one. They show a device
 //! that became another one only where it differs grossly: they learn, and few networks are timed. Anchors
-//! ([`super::anchors`]) are the same networks again and again, and tell of less.
+//! ([`super::anchors`]) are the same networks again and again, and show smaller changes.
 //!
-//! All latencies are freed of the pace that the middle anchor sets: a device on which everything takes a tenth longer is
-//! corrected for. One on which some networks do and others do not is another device, and no latency from before compares
-//! with one from after.
+//! All latencies are drift-corrected by the median anchor's slow-down: a device on which everything takes a tenth
+//! longer is corrected for. One on which some networks do and others do not is another device, and no latency from
+//! before compares with one from after.
 //!
 //! A watch follows from the timings of the closed steps: a resumed run's is that of one never stopped.
 
@@ -46,8 +46,8 @@ impl Evidence {
         }
     }
 
-    /// The timing that speaks for all of one step on one device, as the table of the module says.
-    fn spoken_by<'m>(self, timings: impl Iterator<Item = &'m Measurement>) -> Option<(Prediction, f64)> {
+    /// The timing that represents one step on one device, as the table of the module says.
+    fn representative<'m>(self, timings: impl Iterator<Item = &'m Measurement>) -> Option<(Prediction, f64)> {
         let purpose = match self {
             Self::Predictions => Purpose::Search,
             Self::Anchors => Purpose::Anchor,
@@ -124,7 +124,7 @@ impl Watched {
     fn observe<'m>(&mut self, step: u64, timings: impl Iterator<Item = &'m Measurement> + Clone) -> bool {
         let silent = self.raised.is_none();
         for (evidence, drift) in Evidence::ALL.into_iter().zip(&mut self.drifts) {
-            if let Some((expected, measured_ms)) = evidence.spoken_by(timings.clone()) {
+            if let Some((expected, measured_ms)) = evidence.representative(timings.clone()) {
                 drift.observe(expected, measured_ms);
             }
             if drift.alarm().is_some() {

@@ -37,7 +37,7 @@ pub struct FinalRow {
     pub ratio_to_mobilenet_v2: Option<f64>,
     /// The proxy's accuracy; none for references.
     pub accuracy: Option<f64>,
-    /// What the model of all accuracies makes of it: the observed accuracy less its luck; none for references.
+    /// Posterior mean of its accuracy: the observed one without its noise; none for references.
     #[serde(default)]
     pub expected_accuracy: Option<f64>,
     /// The expected reward; none for references.

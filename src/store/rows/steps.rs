@@ -70,13 +70,13 @@ pub struct Step {
     pub beyond_limits: BeyondLimits,
     /// Of the others, networks already evaluated, in this step or before.
     pub duplicates: usize,
-    /// New networks that were looked at: sampled ones, and variations of the best networks so far.
+    /// New networks that were looked at: sampled ones, and mutations of the best networks so far.
     pub considered: usize,
     /// New networks among them that the models turned away.
     pub screened: usize,
     /// New networks whose accuracy was obtained.
     pub trained: usize,
-    /// Of those chosen for it, the ones that the proposer itself sampled; the others are variations of the best.
+    /// Of those chosen for it, the ones that the proposer itself sampled; the others are mutations of the best.
     pub own: usize,
     /// New networks whose evaluation failed.
     pub failed: usize,
@@ -92,7 +92,7 @@ pub struct Step {
     pub entropy: Option<f64>,
     /// Mean absolute percentage error of the predictor over this step's timings.
     pub prediction_mape: Option<f64>,
-    /// How much slower the device was in this step than when it was calibrated; it is taken out of the latencies.
+    /// How much slower the device was in this step than when it was calibrated; the latencies are corrected for it.
     pub drift: Option<f64>,
     /// Sessions that were repeated, since the device was at another pace than usual.
     pub repeated: u32,

@@ -142,7 +142,7 @@ fn two_devices_share_one_reward_and_each_is_measured_reported_and_can_be_asked_f
             let worst = ratios[0].max(ratios[1]);
             assert!((number(candidate, "latency_ratio") - worst).abs() < 1e-9);
             assert!((number(candidate, "latency_ms") - targets[0] * worst).abs() < 1e-9);
-            // An expectation over what is believed of the latencies, which are nearly certain here.
+            // An expectation over the posterior of the latencies, which are nearly certain here.
             let reward = number(candidate, "expected_accuracy") * worst.powf(-0.07);
             assert!((number(candidate, "reward") / reward - 1.0).abs() < 0.01);
             assert_eq!(candidate["measured"], devices.iter().all(|device| device["measured"] == true));

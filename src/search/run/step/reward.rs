@@ -86,7 +86,7 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// The best networks of the run with the rewards they are believed to have, for the proposer to learn from once
+    /// Replay: the best networks of the run with their expected rewards, for the proposer to learn from once
     /// more; it weighs them by the probabilities it gives them now.
     fn replayed(&self, standings: &[Standing], judged: &[Evaluated<'_>]) -> Vec<(Proposal, f64)> {
         if !self.settings.search.is_guided() {

@@ -10,8 +10,9 @@ use crate::search::run::control::Control;
 use crate::search::settings::Timing;
 use crate::store::{Measurement, Step};
 
-/// Networks are timed in the order of the reward they would have with a latency this many deviations below the expected.
-const HOPE: f64 = 1.5;
+/// Networks are timed in the order of their rewards at the lower confidence bound of the latency: so many deviations
+/// below the expected logarithm.
+const OPTIMISM: f64 = 1.5;
 /// Deviation of the logarithm of a timing beyond which it counts as one of a disturbed session.
 const WIDENED: f64 = 0.03;
 /// Trainings for which one timing is made.
@@ -50,7 +51,7 @@ impl Search<'_> {
     }
 
     /// The networks to be timed in this step: of the best tried ones that never were, those with the best reward if
-    /// their latency is somewhat below the expected one, at a steady pace. The pace does not ask how much the models
+    /// their latency is at its lower confidence bound, at a steady pace. The pace does not ask how much the models
     /// expect of a timing: a predictor that is wrong and sure of itself expects nothing of the networks that show it.
     pub(super) fn to_time(
         &self,
@@ -72,16 +73,16 @@ impl Search<'_> {
         let due = trainings.div_ceil(TRAININGS_PER_TIMING).saturating_sub(spent);
         let due = usize::try_from(due).unwrap_or(usize::MAX).min(self.settings.search.timed_per_step).min(left);
         let target = &self.settings.target;
-        let mut hopeful: Vec<(&Standing, f64)> = standings
+        let mut ranked: Vec<(&Standing, f64)> = standings
             .iter()
             .filter(|standing| !is_timed(&standing.digest))
-            .map(|standing| (standing, standing.belief.hopeful_reward(target, HOPE)))
+            .map(|standing| (standing, standing.posterior.optimistic_reward(target, OPTIMISM)))
             .collect();
-        hopeful.sort_by(|a, b| b.1.total_cmp(&a.1));
-        hopeful.truncate(due);
+        ranked.sort_by(|a, b| b.1.total_cmp(&a.1));
+        ranked.truncate(due);
         let proposal = |tokens: &Vec<usize>| Proposal { tokens: tokens.clone(), log_probabilities: Vec::new() };
         let candidate =
             |(standing, _): (&Standing, f64)| Candidate::new(proposal(&standing.tokens), &self.settings.space);
-        hopeful.into_iter().map(candidate).collect()
+        ranked.into_iter().map(candidate).collect()
     }
 }

@@ -33,9 +33,9 @@ impl Search<'_> {
             Evidence::Predictions => (
                 "no longer does what the search expects of it",
                 format!(
-                    "either it has changed: find out what is different{doctor}; or the search has gone where its \
-                     predictor knows too little: its timings correct that, and a calibration of more networks would \
-                     spare the next run the same"
+                    "either it has changed: find out what is different{doctor}; or the search has reached networks \
+                     unlike those its predictor was fitted to: its timings correct that, and a calibration of more \
+                     networks would spare the next run the same"
                 ),
             ),
         };
