@@ -242,9 +242,99 @@ fn a_drawn_data_set_trains_a_network_that_is_saved_after_every_epoch() {
     assert_eq!(answer["epochs"], 2);
     assert!(answer["images_per_second"].as_f64().unwrap() > 0.0);
     assert!((0.0..=1.0).contains(&answer["top1"].as_f64().unwrap()) && answer["top5"] == 1.0, "{answer}");
+    let classes: Vec<&str> =
+        answer["classes"].as_array().unwrap().iter().map(|class| class.as_str().unwrap()).collect();
+    let named = classes.join("\n") + "\n";
+    assert_eq!(fs_err::read_to_string(path("out/labels.txt")).unwrap(), named);
+    assert_eq!((&answer["left_out"], &answer["without_validation"]), (&serde_json::json!([]), &serde_json::json!([])));
     let again = ["export", answer["architecture"].as_str().unwrap(), "-o", &path("m.tflite"), "--weights"];
     json(&[again.as_slice(), &[&path("out/weights.safetensors")]].concat());
     assert_eq!(fs_err::read(path("m.tflite")).unwrap(), fs_err::read(path("out/model.tflite")).unwrap());
+    assert_eq!(fs_err::read_to_string(path("m.labels.txt")).unwrap(), named, "the names go where the weights go");
     let message = failure(&["dataset", "draw", "--out", &path("images")], 1);
     assert!(message.contains("images"), "a folder with files in it is never drawn over: {message}");
+}
+
+/// A text as Windows' programs save it.
+fn utf16(text: &str) -> Vec<u8> {
+    std::iter::once(0xFEFF).chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()
+}
+
+#[test]
+fn texts_in_utf_16_are_read_wherever_a_user_gives_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        fs_err::write(&path, utf16(text)).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let space = write("space.toml", include_str!("../src/space/presets/demo.toml"));
+    assert_eq!(
+        json(&["space", "size", "--space", &space])["size"],
+        json(&["space", "size", "--space", "demo"])["size"]
+    );
+    let search = write("search.toml", "seed = 1\nfoo = 2\n");
+    let message = failure(&["search", &search, "--run", folder.path().join("run").to_str().unwrap()], 1);
+    assert!(message.contains("foo") && !message.contains("utf-8"), "{message}");
+    let lines = utf16("mnasnet-a1\r\nmobilenet_v2\r\n");
+    let output = mnas(&["arch", "-", "--json"]).write_stdin(lines).assert().success().get_output().clone();
+    assert_eq!(serde_json::from_slice::<Value>(&output.stdout).unwrap().as_array().unwrap().len(), 2);
+    let binary = folder.path().join("binary.toml");
+    fs_err::write(&binary, b"TFL3\0\x01\x02").unwrap();
+    let message = failure(&["space", "size", "--space", binary.to_str().unwrap()], 1);
+    assert!(message.contains("binary.toml") && message.contains("binary data"), "{message}");
+}
+
+#[test]
+fn comments_and_lists_over_several_lines_are_read_from_stdin() {
+    let text = "\u{feff}# mine\nmnasnet-a1  # published\n\n[\n  # stage 0\n  ['ds_r1_k3_s1_e1_c16_noskip'],\n  ['ir_r2_k3_s2_e6_c24'],  # 1\n]\nbad_r1\n";
+    let output = mnas(&["arch", "-"]).write_stdin(text).assert().code(1).get_output().clone();
+    let message = String::from_utf8(output.stderr).unwrap();
+    assert!(message.contains("stdin, line 9") && message.contains("bad"), "{message}");
+    let sound = text.replace("bad_r1\n", "");
+    let output = mnas(&["arch", "-", "--json"]).write_stdin(sound).assert().success().get_output().clone();
+    let answer: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(
+        answer[1]["architecture"].as_str().unwrap().contains("r1_k3_s11_e1_i32_o16_noskip r2_k3_s22_e6_i16_o24"),
+        "{answer}"
+    );
+}
+
+#[test]
+fn one_long_cell_makes_no_table_wide_and_stands_whole_in_the_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let calibration = folder.path().join("simulated");
+    calibrated(&calibration);
+    let predict = ["predict", "mnasnet-a1", "mobilenet-v2", "--predictor", calibration.to_str().unwrap()];
+    let output = mnas(&predict).assert().success().get_output().clone();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.lines().all(|line| line.chars().count() <= 160) && text.contains('…'), "{text}");
+    assert!(json(&predict)["predictions"][0]["architecture"].as_str().unwrap().len() > 160);
+}
+
+#[test]
+fn a_csv_in_microseconds_and_another_phone_are_answered_in_words_and_in_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let calibration = folder.path().join("simulated");
+    calibrated(&calibration);
+    let rows = fs_err::read_to_string(calibration.join("measurements.csv")).unwrap();
+    let mut reader = csv::Reader::from_reader(rows.as_bytes());
+    let mut text = "net\ttime\n".to_owned();
+    for row in reader.records().map(Result::unwrap).take(16) {
+        text += &format!("{}\t{:.0}\n", &row[0], 3000.0 * row[1].parse::<f64>().unwrap());
+    }
+    let path = folder.path().join("other.tsv");
+    fs_err::write(&path, text).unwrap();
+    let compare =
+        ["predict", "--from", path.to_str().unwrap(), "--unit", "us", "--predictor", calibration.to_str().unwrap()];
+    let answer = json(&compare);
+    assert_eq!(
+        (&answer["file"]["unit"], &answer["misfit"]["kind"]),
+        (&Value::from("us"), &Value::from("other_device"))
+    );
+    assert!(answer["drift"].is_null(), "{answer}");
+    let output = mnas(&compare).assert().success().get_output().clone();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("another device") && text.contains("--warm-start"), "{text}");
+    failure(&[&compare[..4], &["fortnights"]].concat(), 2);
 }

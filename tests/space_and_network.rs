@@ -168,3 +168,97 @@ fn peak_memory_is_the_widest_cut_through_the_network() {
     let network = Network::expand(&space::parse("r1_k3_s22_e3_i32_o8 head=0 classes=10").unwrap()).unwrap();
     assert_eq!(network.peak_activation_bytes(), 112 * 112 * (32 + 96) * 4);
 }
+
+/// The line of an architecture in any notation, or what is wrong with it.
+fn line(text: &str) -> Result<String, String> {
+    space::parse(text).map(|architecture| architecture.to_string()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn strings_of_timm_mean_what_timm_builds() {
+    let a1 = "[['ds_r1_k3_s1_e1_c16_noskip'], ['ir_r2_k3_s2_e6_c24'], ['ir_r3_k5_s2_e3_c40_se0.25'], \
+              ['ir_r4_k3_s2_e6_c80'], ['ir_r2_k3_s1_e6_c112_se0.25'], ['ir_r3_k5_s2_e6_c160_se0.25'], ['ir_r1_k3_s1_e6_c320']]";
+    let ours = space::parse("mnasnet-a1").unwrap();
+    assert_eq!(space::parse(a1).unwrap(), ours);
+    let flat = a1.replace(['[', ']', ',', '\''], " ");
+    assert_eq!(space::parse(&flat).unwrap(), ours);
+    assert_eq!(space::parse(&format!("arch_def = {}", a1.replace('\'', "\""))).unwrap(), ours);
+    let over_lines = a1.replace("], [", "],  # a stage\n  [");
+    assert_eq!(space::parse(&over_lines).unwrap(), ours);
+    for (text, expected) in [
+        ("dsa_r2_k3_s2_c24", "r2_k3_s22_e1_i32_o24_noskip_act"),
+        ("cn_r2_k3_s1_c32", "r2_k3_s11_e1_i32_o32_noskip_conv"),
+        ("cn_r2_k3_s1_c32_skip", "r2_k3_s11_e1_i32_o32_conv"),
+        ("k3_r1_s11_e1_i32_o16", "r1_k3_s11_e1_i32_o16"),
+        // Within a list only the first string has a stride.
+        ("[['ir_r1_k3_s2_e6_c24', 'ir_r2_k5_s2_e3_c24']]", "r1_k3_s22_e6_i32_o24 r2_k5_s11_e3_i24_o24"),
+        ("[['ir_r1_k3_s2_e6_c24'], ['ir_r2_k5_s2_e3_c24']]", "r1_k3_s22_e6_i32_o24 r2_k5_s22_e3_i24_o24"),
+        // An expansion to as many channels is a convolution all the same.
+        ("ir_r1_k3_s2_e1_c16", "r1_k1_s11_e1_i32_o32_noskip_conv r1_k3_s22_e1_i32_o16_noskip"),
+        // The strings of MnasNet's own code come in lists, too.
+        (
+            "['r1_k3_s11_e1_i32_o16_noskip', 'r2_k3_s22_e6_i16_o24',]",
+            "r1_k3_s11_e1_i32_o16_noskip r2_k3_s22_e6_i16_o24",
+        ),
+    ] {
+        assert_eq!(line(text).unwrap(), format!("input=224 stem=32 {expected} head=1280 classes=1000"), "{text}");
+    }
+    let relu6 = line("input=192 ds_r1_k3_s1_c16_nr6 ir_r1_k3_s2_e6_c24_nr6").unwrap();
+    assert!(relu6.starts_with("input=192 stem=32 act=relu6 "), "{relu6}");
+    assert!(line("act=relu6 ds_r1_k3_s1_c16 ir_r1_k3_s2_e6_c24_nr6").unwrap().contains("act=relu6"));
+}
+
+#[test]
+fn what_timm_has_and_this_space_has_not_is_refused_by_its_token() {
+    for (text, hints) in [
+        ("ds_r1_k3_s1_c16 er_r1_k3_s2_e4_c24", vec!["column 17", "'er'", "ds, dsa, ir and cn"]),
+        ("ds_r1_k3_s1_c16_nhs", vec!["'nhs'", "nre and nr6"]),
+        ("ir_r1_k3.5_s1_e6_c16", vec!["'k3.5'", "mixes kernels"]),
+        ("ir_r1_k3_s1_e4.5_c16", vec!["'e4.5'"]),
+        ("ir_r1_k3_s22_e6_c16", vec!["'s22'", "s1 or s2"]),
+        ("ir_r1_k3_s1_e6_c20", vec!["'c20'", "c24"]),
+        ("ir_r2_k3_s1_e1_c16", vec!["skip around an expansion"]),
+        ("ds_r1_k3_s1_e6_c16", vec!["e6", "no expansion"]),
+        ("cn_r1_k3_s1_c16_se0.25", vec!["no gate"]),
+        ("ir_r1_k3_s1_c16", vec!["lacks its expansion"]),
+        ("ir_r1_a3_k3_s1_e6_c16", vec!["'a3'"]),
+        ("ds_r1_k3_s1_c16_nre ir_r1_k3_s2_e6_c24_nr6", vec!["one activation"]),
+        ("ds_r1_k3_s1_c16 ir_r1_k3_s2_e6_c24_nr6", vec!["column 17", "one activation"]),
+        ("[['ds_r1_k3_s1_c16']", vec!["not closed"]),
+        ("['ds_r1_k3_s1_c16']]", vec!["closes nothing"]),
+    ] {
+        let error = line(text).unwrap_err();
+        assert!(hints.iter().all(|hint| error.contains(hint)), "{text}: {error}");
+    }
+}
+
+#[test]
+fn what_a_line_says_twice_or_against_itself_is_refused() {
+    for (text, hint) in [
+        ("input=192 input=128 r1_k3_s11_e1_i32_o16", "column 11: 'input' is set twice"),
+        ("act=relu r1_k3_s11_e1_i32_o16 act=relu", "'act' is set twice"),
+        ("r1_k3_s11_e1_i32_o16_conv_conv", "already said"),
+        ("r1_k3_s11_e1_i32_o16 r1_k3_s11_e1_i24_o16", "says i24, but the block before gives 16"),
+        ("r1_k3_s11_e1_i16_o16", "says i16, but the stem gives 32 channels (stem=16 would)"),
+        ("r2_k3_s11_e1_i16_o24", "says i16, but the stem gives 32"),
+    ] {
+        let error = line(text).unwrap_err();
+        assert!(error.contains(hint), "{text}: {error}");
+    }
+    let published = line("stem=8 r1_k3_s11_e1_i16_o8 r1_k3_s22_e3_i8_o16").unwrap();
+    assert!(published.contains("r1_k3_s11_e1_i8_o8_noskip"), "as MnasNet's code reads its own string: {published}");
+}
+
+#[test]
+fn reference_networks_are_known_in_any_spelling() {
+    for (text, expected) in [
+        ("MobileNet_V2", "mobilenet-v2"),
+        ("mobilenetv2", "mobilenet-v2"),
+        ("MnasNet A1", "mnasnet-a1"),
+        ("EfficientNet_Lite0/192", "efficientnet-lite0/192"),
+        ("mobilenet_v1_0.25_128", "mobilenet-v1@0.25/128"),
+    ] {
+        assert_eq!(space::parse(text).unwrap(), space::parse(expected).unwrap(), "{text}");
+    }
+    assert!(line("mobilenet_v3").unwrap_err().starts_with("no reference network 'mobilenet_v3'"));
+}

@@ -101,7 +101,9 @@ pub fn run(arguments: &Arguments, out: Output) -> Result<Ending, Error> {
             &out_folder(arguments, None)?,
         )?,
     };
-    out.print(&calibration, || text(&calibration, arguments.networks_in_a_batch().is_none()))?;
+    out.print(&calibration, || {
+        text(&calibration, arguments.from.is_none() && arguments.networks_in_a_batch().is_none())
+    })?;
     let missed = missed(arguments, &calibration);
     missed.iter().for_each(|limit| eprintln!("limit not met: {limit}"));
     Ok(if missed.is_empty() { Ending::Done } else { Ending::LimitNotMet })

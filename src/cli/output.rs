@@ -97,10 +97,13 @@ impl<E: std::error::Error> From<E> for Error {
     }
 }
 
-/// A table with aligned columns, no wider than the screen: the first column left, the others right aligned.
+/// A table with aligned columns, no wider than the screen: the first and architectures left, the others right aligned.
 pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
-    let alignments: Vec<Align> =
-        (0..header.len()).map(|column| if column == 0 { Align::Left } else { Align::Right }).collect();
+    let align = |(column, name): (usize, &&str)| match column == 0 || *name == "architecture" {
+        true => Align::Left,
+        false => Align::Right,
+    };
+    let alignments: Vec<Align> = header.iter().enumerate().map(align).collect();
     let header = header.iter().map(|name| (*name).to_owned()).collect();
     let rows: Vec<Vec<String>> = std::iter::once(header).chain(rows.iter().cloned()).collect();
     columns::aligned(&alignments, &rows, columns::room()).join("\n") + "\n"

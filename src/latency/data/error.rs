@@ -13,15 +13,27 @@ pub enum DataError {
     #[error(transparent)]
     File(#[from] std::io::Error),
     /// Not CSV.
-    #[error(
-        "{origin}: {error}; every row needs as many cells as the header (a decimal comma needs columns separated by \
-         semicolons, or quotes)"
-    )]
+    #[error("{origin}: {error}")]
     Csv {
         /// The file.
         origin: String,
         /// The reader's message, with the line.
         error: csv::Error,
+    },
+    /// A row of another length.
+    #[error(
+        "{origin}, line {line}: expected {expected} cells, as the header has, found {found} (where a decimal comma splits a \
+         number, separate columns by semicolons, or put the number in quotes)"
+    )]
+    Cells {
+        /// The file.
+        origin: String,
+        /// Counted from 1, header included.
+        line: u64,
+        /// Cells of the header.
+        expected: u64,
+        /// Cells of the row.
+        found: u64,
     },
     /// A column is missing.
     #[error("{origin}: no column '{column}'; the header has {found}")]

@@ -15,8 +15,9 @@ use crate::statistics::median;
 const CONTRADICTION: f64 = 2.0;
 /// Factor of their median within which rows agree.
 const AGREEMENT: f64 = 1.25;
-/// Networks with repeats from which a device's noise is known.
-const LEAST_REPEATED: usize = 3;
+/// Networks with repeats from which a device's noise is known: with fewer, what was expected of it would be stated as
+/// found.
+const LEAST_REPEATED: usize = 10;
 
 /// Rows of one network that say different things.
 #[derive(Debug, Clone, PartialEq, Serialize)]

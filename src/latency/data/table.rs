@@ -25,12 +25,30 @@ impl Table {
         let columns = |separator: &char| record_of(header, *separator).map_or(0, |record| record.len());
         let found = SEPARATORS.into_iter().rev().max_by_key(columns).unwrap_or(',');
         let separator = said.unwrap_or(found);
-        let failed = |error| DataError::Csv { origin: origin.to_owned(), error };
+        let lines: Vec<&str> = text.lines().collect();
+        // The reader counts a row from the blank lines before it.
+        let line_of = |position: &csv::Position| {
+            let blank = lines.iter().skip(position.line() as usize - 1).take_while(|line| line.is_empty()).count();
+            position.line() + blank as u64
+        };
+        let failed = |error: csv::Error| match error.kind() {
+            csv::ErrorKind::UnequalLengths { pos: Some(position), expected_len, len } => DataError::Cells {
+                origin: origin.to_owned(),
+                line: line_of(position),
+                expected: *expected_len,
+                found: *len,
+            },
+            _ => DataError::Csv { origin: origin.to_owned(), error },
+        };
         let mut reader = builder(separator).from_reader(text.as_bytes());
         let header = reader.headers().map_err(failed)?.clone();
         let mut rows = Vec::new();
         for record in reader.records() {
-            let record = record.map_err(failed)?;
+            let mut record = record.map_err(failed)?;
+            if let Some(mut position) = record.position().cloned() {
+                position.set_line(line_of(&position));
+                record.set_position(Some(position));
+            }
             if record != header && record.iter().any(|cell| !cell.is_empty()) {
                 rows.push(record);
             }

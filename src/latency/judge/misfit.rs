@@ -70,12 +70,13 @@ impl Misfit {
         let alarm = drift.alarm();
         let far = !(1.0 / DRIFT..=DRIFT).contains(&typical_ratio);
         let known = pairs.len() >= LEAST_RESULTS;
-        if alarm.is_none() && !(known && (far || coverage < LEAST_COVERAGE)) {
-            return None;
-        }
         let (networks, unseen) = unlike(predictor, data);
         if 2 * networks >= data.len() && networks > 0 {
+            // Worth saying whether or not the predictor was lucky.
             return Some(Self::OtherNetworks { typical_ratio, unseen, networks });
+        }
+        if alarm.is_none() && !(known && (far || coverage < LEAST_COVERAGE)) {
+            return None;
         }
         match foreign_sources(predictor, data) {
             Some(sources) if far || !sources.is_empty() => Some(Self::OtherDevice { typical_ratio, sources }),
@@ -116,8 +117,8 @@ impl fmt::Display for Misfit {
                 };
                 write!(
                     formatter,
-                    "other networks: {networks} are of a family or size that the predictor was not fitted to{unseen}; their \
-                     latencies are {typical_ratio:.2} times what it says, which is no drift: {warm}"
+                    "other networks: {networks} are of another family or size than those the predictor was fitted to{unseen}; \
+                     their latencies are {typical_ratio:.2} times what it says, and that is no drift: {warm}"
                 )
             }
         }
