@@ -10,7 +10,7 @@
 //!
 //! ```
 //! assert_eq!(mnas::text::decode(b"\xFF\xFEa\0b\0")?, "ab");
-//! assert_eq!(mnas::text::decode(b"caf\xE9")?, "caf\u{e9}");
+//! assert_eq!(mnas::text::decode(b"th\xE9")?, "th\u{e9}");
 //! # Ok::<(), String>(())
 //! ```
 

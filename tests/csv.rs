@@ -301,7 +301,7 @@ fn all_rows_can_be_fitted_and_the_error_is_then_that_of_cross_validation() {
 fn a_column_chooses_the_networks_to_fit() {
     let folder = tempfile::tempdir().unwrap();
     let rows = rows("demo", 24, 6, 1.0);
-    let part = |index: usize| if index % 3 == 0 { "Test" } else { "train" };
+    let part = |index: usize| if index.is_multiple_of(3) { "Test" } else { "train" };
     let lines = rows.iter().enumerate().map(|(index, (line, ms))| format!("{line},{ms},{}\n", part(index)));
     let text = "architecture,latency_ms,split\n".to_owned() + &lines.collect::<String>();
     let settings = |path: &Path| CsvSettings { part_column: Some("split".to_owned()), ..CsvSettings::new(path) };

@@ -1,7 +1,7 @@
 //! Cells in columns that fit on a screen.
 //!
 //! Columns are as wide as their widest cell, as long as all fit: into the terminal where stdout is one, else into
-//! [`MOST`]. Where they do not, the widest columns give way first, down to [`LEAST`], and their cells end in `…`. The whole
+//! `MOST`. Where they do not, the widest columns give way first, down to `LEAST`, and their cells end in `…`. The whole
 //! text is in the JSON of the same command.
 
 use console::{Term, measure_text_width, truncate_str};

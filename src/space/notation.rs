@@ -12,7 +12,7 @@
 //!                            └ repeats
 //! ```
 //! Source: `MnasNetDecoder` in tensorflow/tpu, `models/official/mnasnet/mnasnet_models.py`; `_conv`, `_pool`, `_act`
-//! and the `name=value` words are ours. Block strings of timm ([`super::timm`]) may stand for ours, and the strings of
+//! and the `name=value` words are ours. Block strings of timm (`timm.rs` beside this file) may stand for ours, and the strings of
 //! either in Python's lists.
 
 use std::fmt;

@@ -1,9 +1,9 @@
 //! Several rows of one network: what they say together, and where they contradict each other.
 //!
-//! Rows that differ by no more than a factor of [`CONTRADICTION`] are repeats. The noise of all of them is learnt
+//! Rows that differ by no more than a factor of `CONTRADICTION` are repeats. The noise of all of them is learnt
 //! together ([`Noise::learn`]), and each network's latency is located under it: a mean where the noise is symmetric, less
 //! where rows were delayed. Rows that differ by more contradict each other, and that is said. Where more than half of
-//! them agree within [`AGREEMENT`] of their median, the noise's share of stray timings deals with the others. Where not,
+//! them agree within `AGREEMENT` of their median, the noise's share of stray timings deals with the others. Where not,
 //! nothing tells which is right, and the network is left out.
 
 use serde::Serialize;

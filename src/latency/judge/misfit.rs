@@ -3,8 +3,8 @@
 //!
 //! | found | said |
 //! |---|---|
-//! | work of a kind in no network that was fitted takes at least [`SHARE`] of half of the networks, or their multiply-adds lie beyond twice the range of those fitted | other networks |
-//! | the file names a source that the predictor does not come from, or the median ratio is beyond [`DRIFT`] either way | another device |
+//! | work of a kind in no network that was fitted takes at least `SHARE` of half of the networks, or their multiply-adds lie beyond twice the range of those fitted | other networks |
+//! | the file names a source that the predictor does not come from, or the median ratio is beyond `DRIFT` either way | another device |
 //! | anything else that raises an alarm ([`super::drift`]) | drift |
 //!
 //! Only drift is answered by calibrating the same device again. The others are answered by a warm start: the old

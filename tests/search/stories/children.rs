@@ -208,7 +208,7 @@ fn nothing_is_left_of_a_device_whose_search_is_killed() {
 }
 
 #[test]
-fn nothing_is_left_after_everything_of_the_searchs_name_is_killed() {
+fn nothing_is_left_after_everything_named_like_the_search_is_killed() {
     ended_by(As::Trainer, |search| {
         // As `pkill -9 -f 'mnas search'` would, which finds all that look like the search.
         let looks = |process: &Path| {
