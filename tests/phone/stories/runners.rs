@@ -93,10 +93,7 @@ fn benchmark_model_times_too_and_its_half_lines_do_not() {
         .unwrap();
         let mut device = open(lab, 1, &stock(profile())).unwrap();
         let timing = device.time(&small()).unwrap();
-        assert!(
-            timing.cpu_ms.is_empty() && timing.wall_ms.len() == 5,
-            "order statistics of the wall clock: {timing:?}"
-        );
+        assert!(timing.cpu_ms.is_empty() && timing.wall_ms.len() == 1, "one number stands for all runs: {timing:?}");
         assert!(!verify::verify(&mut device, &small(), None).unwrap().is_verified());
         crate::device_contract::check(&mut device);
         drop(device);
