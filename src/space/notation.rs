@@ -110,7 +110,8 @@ fn words(line: &str) -> Result<Vec<Word<'_>>, NotationError> {
     let (mut depth, mut first, mut start, mut comment) = (0_usize, true, None, false);
     let skipped = line.split_once('[').map_or("", |(before, _)| before);
     // The name that a list is given.
-    let skipped = if skipped.trim_end().ends_with('=') && !skipped.trim().contains(' ') { skipped.len() } else { 0 };
+    let name = skipped.trim_end().strip_suffix('=').map(str::trim);
+    let skipped = if name.is_some_and(|name| !name.contains(char::is_whitespace)) { skipped.len() } else { 0 };
     let ends = line.char_indices().chain([(line.len(), ' ')]);
     for (column, (at, character)) in (1..).zip(ends).filter(|(_, (at, _))| *at >= skipped) {
         let bracket = |problem: &str| NotationError::new(column, problem);
